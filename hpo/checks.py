@@ -6,20 +6,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from hpo import listed
 from hpo.fields import Value
 from hpo.ladder import Scale, base_shape, resolve_ladder, resolve_scale, shapes
+from hpo.planned import grid_size
 from hpo.problems import Problem, blame, value_problems
 from hpo.schema import Scales, SweepSpec
-from hpo.searchers import grid_size
 from hpo.space import Dimension
 from hpo.yaml_lines import KeyPath
 from trainers.config import RunConfig
 from trainers.errors import TrainerError, unknown
 from trainers.registry import Kind, kind
 from trainers.settings import SettingRule
+
+
+METHOD_CHECKS: Mapping[str, Callable[[SweepSpec, Kind], Iterable[Problem]]] = {}
+"""What a search method asks of a sweep beyond what every method does, by its name."""
 
 
 def find_problems(spec: SweepSpec) -> list[Problem]:
@@ -45,6 +49,8 @@ def find_problems(spec: SweepSpec) -> list[Problem]:
         *_check_space(spec, trainer),
         *_check_steps(spec),
     ]
+    if check := METHOD_CHECKS.get(spec.search.method):
+        problems += check(spec, trainer)
     if not problems:
         problems += _check_sizes(spec, spec.scales, trainer)
     if not problems:

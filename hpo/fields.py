@@ -6,12 +6,19 @@ A whole number may be written ``1000000`` or ``1e6``; text and ``true`` are not 
 from __future__ import annotations
 
 import math
+from difflib import get_close_matches
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
 Value = float | int | str
+
+
+class Part(BaseModel):
+    """A mapping of the sweep file whose keys are all known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def refuse(message: str) -> PydanticCustomError:
@@ -75,6 +82,26 @@ def distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
     return values
 
 
+def one_of(*names: str) -> BeforeValidator:
+    """Take one of these words; the message names them, and the one that was meant."""
+
+    def check(value: object) -> object:
+        if value in names:
+            return value
+        near = get_close_matches(value, names, n=1) if isinstance(value, str) else []
+        meant = f"did you mean '{near[0]}'? " if near else ""
+        raise refuse(f"{show(value)} is none of these; {meant}there are: {', '.join(names)}")
+
+    return BeforeValidator(check)
+
+
+def _fraction(value: object) -> float:
+    number = _number(value, what="a number between 0 and 1")
+    if not 0 <= number <= 1:
+        raise refuse(f"{show(value)} is not a number between 0 and 1")
+    return number
+
+
 def _pair(value: object) -> object:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise refuse(f"{show(value)} where the two bounds should be; write [lowest, highest]")
@@ -97,6 +124,8 @@ Positive = Annotated[float, BeforeValidator(_positive)]
 Nonnegative = Annotated[float, BeforeValidator(_nonnegative)]
 PositiveInt = Annotated[int, BeforeValidator(_positive_whole)]
 NonnegativeInt = Annotated[int, BeforeValidator(_nonnegative_whole)]
+Fraction = Annotated[float, BeforeValidator(_fraction)]
+distinct_names = AfterValidator(distinct)
 Pair = Annotated[tuple[Number, Number], BeforeValidator(_pair)]
 # bool is named so that pydantic keeps `true` from becoming 1.
 Scalar = Annotated[bool | Value, BeforeValidator(_value)]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,15 +16,11 @@ import ray
 from ray import tune
 from ray.tune.error import TuneError
 
-from hpo.coordinator import Coordinator, Interruption, PlannedPoints
+from hpo.coordinator import Coordinator, Interruption, Legs
 from hpo.errors import SweepError
 from hpo.machine import n_cpus, n_gpus
-from hpo.progress import SweepObserver
 from hpo.schema import Resources, SweepSpec
-from hpo.searchers import Point
-from hpo.trainable import CPUS, GPUS, PYTHON_PATH, RUN, RUN_ID, RunTrainable
-from storage.store import Store
-from trainers.config import RunConfig
+from hpo.trainable import RunTrainable
 
 __all__ = ["Interruption", "join_cluster", "ray_session", "total_resources", "train"]
 
@@ -33,6 +28,9 @@ _OBJECT_STORE_BYTES = 100 * 2**20
 """Runs pass reports through Ray, not data, so that its object store can be small."""
 
 _ANSWER_SECONDS = 5.0
+
+_UNLIMITED = -1
+"""Trials of Tune: the searcher says when there are no more."""
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -93,47 +91,25 @@ def total_resources() -> tuple[float, float]:
 
 
 def train(
-    spec: SweepSpec,
-    runs: Sequence[tuple[Point, RunConfig]],
-    store: Store,
-    observer: SweepObserver,
-    interruption: Interruption,
-    scratch: Path,
+    spec: SweepSpec, coordinator: Coordinator, interruption: Interruption, scratch: Path
 ) -> None:
-    """Train `runs` in order, as many at once as there is room for, until done or interrupted.
+    """Train what the coordinator hands out, as much at once as there is room for, to its end.
 
     Raises
     ------
     SweepError
-        Where Ray Tune gives up. What the store or the observer raised is raised as it was.
+        Where Ray Tune gives up. What the store, the strategy or the observer raised is raised as
+        it was.
     """
-    coordinator = Coordinator(
-        spec.name,
-        {point.run_id: (point, run) for point, run in runs},
-        store,
-        observer,
-        interruption,
-    )
-    python_path = os.pathsep.join(str(Path(path).resolve()) for path in sys.path)
-    trials = [
-        {
-            RUN_ID: point.run_id,
-            RUN: _anywhere(run),
-            CPUS: spec.resources.cpus,
-            GPUS: spec.resources.gpus,
-            PYTHON_PATH: python_path,
-        }
-        for point, run in runs
-    ]
     try:
         tune.run(
             RunTrainable,
             name=spec.name,
-            search_alg=PlannedPoints(trials),
-            num_samples=len(trials),
+            search_alg=Legs(coordinator),
+            num_samples=_UNLIMITED,
             resources_per_trial={"cpu": spec.resources.cpus, "gpu": spec.resources.gpus},
             storage_path=str(scratch),
-            trial_dirname_creator=lambda trial: trial.config[RUN_ID],
+            trial_dirname_creator=lambda trial: trial.trial_id,
             stop=interruption,
             reuse_actors=True,
             callbacks=[coordinator],
@@ -146,12 +122,6 @@ def train(
             raise SweepError(f"Ray Tune gave up: {last}") from error
     if coordinator.error is not None:
         raise coordinator.error
-
-
-def _anywhere(run: RunConfig) -> RunConfig:
-    """The run with its data's full path: a worker may have another working folder."""
-    path = Path(run.data)
-    return dataclasses.replace(run, data=str(path.resolve())) if path.exists() else run
 
 
 def join_cluster(address: str) -> None:

@@ -18,7 +18,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpo.searchers import Point
+from hpo.ladder import Scale
+from hpo.points import Point
 from hpo.tally import Clock, SweepSummary, SweepTally, duration
 from trainers.protocol import Report
 
@@ -33,9 +34,9 @@ class SweepObserver(Protocol):
     """Is told what happens in a sweep, always in the driver and in order."""
 
     def started(
-        self, sweep: str, points: Sequence[Point], finished: Sequence[Mapping[str, object]]
+        self, sweep: str, workload: Sequence[Scale], finished: Sequence[Mapping[str, object]]
     ) -> None:
-        """A launch begins: all points of the sweep, and the rows of those done before."""
+        """A launch begins: the scales of the runs it is known to have, the rows of those done."""
 
     def running(self, point: Point) -> None:
         """A run has begun."""
@@ -54,7 +55,7 @@ class Silence:
     """Shows nothing: for callers that only want the runs."""
 
     def started(
-        self, sweep: str, points: Sequence[Point], finished: Sequence[Mapping[str, object]]
+        self, sweep: str, workload: Sequence[Scale], finished: Sequence[Mapping[str, object]]
     ) -> None:
         """Show nothing."""
 
@@ -85,10 +86,10 @@ class RichProgress:
         self._console = Console(file=stream)
 
     def started(
-        self, sweep: str, points: Sequence[Point], finished: Sequence[Mapping[str, object]]
+        self, sweep: str, workload: Sequence[Scale], finished: Sequence[Mapping[str, object]]
     ) -> None:
         """Show the panel."""
-        self._tally = SweepTally(sweep, points, finished)
+        self._tally = SweepTally(sweep, workload, finished)
         self._live = Live(
             get_renderable=self._panel, console=self._console, refresh_per_second=4, transient=True
         )
@@ -134,12 +135,12 @@ class PlainProgress:
         self._clock = clock
 
     def started(
-        self, sweep: str, points: Sequence[Point], finished: Sequence[Mapping[str, object]]
+        self, sweep: str, workload: Sequence[Scale], finished: Sequence[Mapping[str, object]]
     ) -> None:
         """Say how many runs there are."""
-        self._tally = SweepTally(sweep, points, finished, self._clock)
+        self._tally = SweepTally(sweep, workload, finished, self._clock)
         done = f", {self._tally.n_done} of them done before" if finished else ""
-        self._write(f"{sweep}: {len(points)} runs{done}")
+        self._write(f"{sweep}: {self._tally.total} runs{done}")
 
     def running(self, point: Point) -> None:
         """Count."""
@@ -179,9 +180,11 @@ def closing_line(tally: SweepTally, summary: SweepSummary) -> str:
     counts = [f"{summary.completed} of {summary.planned} runs completed"]
     if summary.diverged:
         counts.append(f"{summary.diverged} diverged")
+    if summary.stopped:
+        counts.append(f"{summary.stopped} stopped")
     if summary.failed:
         counts.append(f"{summary.failed} failed")
-    done = summary.completed + summary.diverged + summary.failed
+    done = summary.completed + summary.diverged + summary.stopped + summary.failed
     end = "interrupted" if summary.interrupted else "done" if done == summary.planned else "ended"
     return (
         f"{summary.name}: {end} after {duration(tally.seconds)}, {', '.join(counts)}; "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hpo.searchers import Point
+from hpo.points import Point
 from storage import columns
 from storage.curves import Curve
 from trainers.config import RunConfig
@@ -27,6 +27,16 @@ def run_row(sweep: str, point: Point, config: RunConfig, report: Report) -> Row:
         columns.FLOPS: report.flops,
         columns.STEPS: report.step,
         columns.SECONDS: report.seconds,
+    }
+
+
+def stopped_row(sweep: str, point: Point, config: RunConfig, report: Report) -> Row:
+    """The row of a run that was stopped before its end: its loss, tokens and compute so far."""
+    return {
+        **run_row(sweep, point, config, report),
+        columns.LOSS: report.loss,
+        columns.STATUS: columns.STOPPED,
+        columns.TOKENS: report.tokens,
     }
 
 

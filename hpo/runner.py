@@ -2,32 +2,32 @@
 
     summary = run_sweep(load_spec("sweep.yaml"), store, spec_text=Path("sweep.yaml").read_text())
 
-A run that is in the store as completed or diverged is done; all others are trained, each by a
-warm Ray actor, as many at once as the resources allow. Ctrl-C ends the launch; the next launch
-takes up what is left.
+What to train is the search method's to say (`hpo.strategy`). A run that is in the store as
+completed, diverged or stopped is done; all others are trained, each by a warm Ray actor, as many at
+once as the resources allow. However a launch ends, by Ctrl-C or kill -9, the next one takes up what
+is left: a run that was in its middle goes on from the last of its reports.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from pathlib import Path
 
-from hpo.checks import run_config
 from hpo.errors import SpecError
 from hpo.ladder import resolve_ladder
+from hpo.legs import DONE, NOTHING_YET, stand
 from hpo.machine import n_cpus, n_gpus
+from hpo.methods import Launch, build_strategy
 from hpo.progress import Silence, SweepObserver
 from hpo.rows import Row
 from hpo.schema import Resources, SweepSpec
-from hpo.searchers import Point, plan_points
 from hpo.spec import changed_keys, check_spec
+from hpo.strategy import Strategy
 from hpo.tally import SweepSummary
 from storage import columns
 from storage.store import Store
 
 __all__ = ["SweepSummary", "check_machine", "run_sweep"]
-
-DONE = (columns.COMPLETED, columns.DIVERGED)
-"""Runs that ended so are not repeated; failed and stopped ones are."""
 
 
 def run_sweep(
@@ -65,45 +65,59 @@ def run_sweep(
         Where the store cannot be written.
     """
     check_spec(spec)
-    points = plan_points(spec, resolve_ladder(spec))
     exists = store.has_sweep(spec.name)
     if exists:
         _refuse_other_sweep(spec, store)
     if address is None:
         check_machine(spec)
-    done = _done_rows(spec.name, points, store) if exists else []
-    done_ids = {row[columns.RUN_ID] for row in done}
-    pending = [
-        (point, run_config(spec, point.scale, point.setting, point.seed))
-        for point in points
-        if point.run_id not in done_ids
-    ]
+    done = _done_rows(spec.name, store) if exists else []
+    done_ids = {str(row[columns.RUN_ID]) for row in done}
+    strategy = build_strategy(Launch(spec, resolve_ladder(spec), done_ids, store))
+    standing = stand(store, spec.name, strategy) if exists else NOTHING_YET
+    standing = standing.with_first(strategy)
     observer = Silence() if observer is None else observer
-    if not pending:
-        store.set_sweep_state(spec.name, "done")
-        observer.started(spec.name, points, done)
-        summary = _summary(spec.name, points, store, interrupted=False)
-        observer.closed(summary)
-        return summary
+    if not standing.left and not standing.frozen:
+        return _close_finished(spec, strategy, done, store, observer)
 
     # Not at the top: Ray takes a second to import, and what is wrong should be said before.
-    from hpo.launch import Interruption, ray_session, total_resources, train
+    from hpo.coordinator import Coordinator, Interruption
+    from hpo.launch import ray_session, total_resources, train
 
     interruption = Interruption()
+    states = _states_folder(store, spec.name)
+    coordinator = Coordinator(spec, strategy, standing, store, observer, interruption, states)
     with interruption.on_sigint(), ray_session(spec.resources, address) as scratch:
         refuse_too_few(spec.resources, *total_resources(), "the Ray cluster")
         if not exists:
             store.add_sweep(spec.name, spec_text=spec_text)
         store.set_sweep_state(spec.name, "running")
-        observer.started(spec.name, points, done)
+        observer.started(spec.name, strategy.workload, done)
         state = "interrupted"
         try:
-            train(spec, pending, store, observer, interruption, scratch)
-            state = "interrupted" if interruption.requested else "done"
+            train(spec, coordinator, interruption, scratch)
+            if not interruption.requested:
+                coordinator.stop_frozen()
+                shutil.rmtree(states, ignore_errors=True)
+                state = "done"
         finally:
             store.set_sweep_state(spec.name, state)
-            summary = _summary(spec.name, points, store, interrupted=interruption.requested)
+            summary = _summary(spec, strategy, store, interrupted=interruption.requested)
             observer.closed(summary)
+    return summary
+
+
+def _close_finished(
+    spec: SweepSpec,
+    strategy: Strategy,
+    done: list[Row],
+    store: Store,
+    observer: SweepObserver,
+) -> SweepSummary:
+    """Close a sweep that has nothing left to train, without starting Ray."""
+    store.set_sweep_state(spec.name, "done")
+    observer.started(spec.name, strategy.workload, done)
+    summary = _summary(spec, strategy, store, interrupted=False)
+    observer.closed(summary)
     return summary
 
 
@@ -142,23 +156,30 @@ def _refuse_other_sweep(spec: SweepSpec, store: Store) -> None:
         )
 
 
-def _done_rows(sweep: str, points: Sequence[Point], store: Store) -> list[Row]:
-    """The rows of those points that need not be run again."""
-    planned = {point.run_id for point in points}
+def _done_rows(sweep: str, store: Store) -> list[Row]:
+    """The rows of those runs that need not be trained again."""
     frame = store.runs(sweep, statuses=DONE)
-    rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-    return [row for row in rows if row[columns.RUN_ID] in planned]
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _states_folder(store: Store, sweep: str) -> Path:
+    """Where the states of running runs are kept: beside the database, or here if it is no file."""
+    beside = store.path
+    folder = Path("hyperlaw.states") if beside is None else Path(f"{beside}.states")
+    return folder.resolve() / sweep
 
 
 def _summary(
-    sweep: str, points: Sequence[Point], store: Store, *, interrupted: bool
+    spec: SweepSpec, strategy: Strategy, store: Store, *, interrupted: bool
 ) -> SweepSummary:
-    counts = store.runs(sweep)[columns.STATUS].value_counts()
+    counts = store.runs(spec.name)[columns.STATUS].value_counts()
+    ended = {status: int(counts.get(status, 0)) for status in columns.STATUSES}
     return SweepSummary(
-        name=sweep,
-        planned=len(points),
-        completed=int(counts.get(columns.COMPLETED, 0)),
-        diverged=int(counts.get(columns.DIVERGED, 0)),
-        failed=int(counts.get(columns.FAILED, 0)),
+        name=spec.name,
+        planned=max(len(strategy.workload), sum(ended.values())),
+        completed=ended[columns.COMPLETED],
+        diverged=ended[columns.DIVERGED],
+        failed=ended[columns.FAILED],
         interrupted=interrupted,
+        stopped=ended[columns.STOPPED],
     )

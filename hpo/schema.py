@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from hpo.fields import (
     Nonnegative,
     NonnegativeInt,
+    Part,
     Positive,
     PositiveAxis,
     PositiveInt,
@@ -22,10 +23,8 @@ from hpo.fields import (
     refuse,
     show,
 )
+from hpo.search_keys import Search
 from hpo.space import Dimension
-
-METHODS = ("transfer", "grid", "random", "listed")
-LATER_METHODS = ("bayesian", "population", "law-guided")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -50,19 +49,6 @@ def _trainer(value: object) -> object:
             "commands are not available in this version; name a built-in or 'module:Class'"
         )
     return _text(value)
-
-
-def _method(value: object) -> object:
-    available = ", ".join(METHODS)
-    if value in LATER_METHODS:
-        raise refuse(f"{value} is not available in this version; there are: {available}")
-    if value not in METHODS:
-        raise refuse(f"{show(value)} is not a method; there are: {available}")
-    return value
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Scales(BaseModel):
@@ -92,12 +78,6 @@ class Scales(BaseModel):
         return self
 
 
-class Search(_Part):
-    """How settings are chosen."""
-
-    method: Annotated[str, BeforeValidator(_method)]
-
-
 class ListedScale(BaseModel):
     """The scale of one listed point: its token budget D, and beside it the model's shape."""
 
@@ -112,7 +92,7 @@ class ListedScale(BaseModel):
         return dict(self.__pydantic_extra__)
 
 
-class ListedPoint(_Part):
+class ListedPoint(Part):
     """One run of a listed sweep; where it gives no seed it has the sweep's."""
 
     scale: ListedScale
@@ -120,7 +100,7 @@ class ListedPoint(_Part):
     seed: NonnegativeInt | None = None
 
 
-class Resources(_Part):
+class Resources(Part):
     """What one run occupies while it trains. A fraction of a GPU lets runs share it."""
 
     cpus: Positive = 1
@@ -134,7 +114,7 @@ class Resources(_Part):
         return self
 
 
-class SweepSpec(_Part):
+class SweepSpec(Part):
     """A sweep as its file describes it. Read one with `hpo.spec.load_spec`.
 
     The runs are either searched, over `scales` and `space`, or listed outright as `points`;
@@ -147,7 +127,7 @@ class SweepSpec(_Part):
     base: dict[str, PositiveInt] | None = None
     data: Annotated[str, BeforeValidator(_text)] = "python-stdlib"
     scales: Scales | None = None
-    search: Search
+    search: Annotated[Search, Field(discriminator="method")]
     space: dict[str, Dimension] = Field(default_factory=dict, min_length=1)
     points: Annotated[tuple[ListedPoint, ...], Field(min_length=1)] | None = None
     fixed: dict[str, Scalar] = Field(default_factory=dict)

@@ -19,12 +19,15 @@ from hpo.errors import SpecError
 from hpo.fields import show
 from hpo.problems import Problem
 from hpo.schema import SweepSpec
+from hpo.search_keys import METHODS, keys_of
 from hpo.yaml_lines import Document, KeyPath, YamlError, parse_yaml
 
 __all__ = ["SpecError", "SweepSpec", "check_spec", "load_spec", "parse_spec"]
 
 
 _UNKNOWN_KEY, _MISSING_KEY = "extra_forbidden", "missing"
+_UNKNOWN_METHOD, _NO_METHOD = "union_tag_invalid", "union_tag_not_found"
+_SEARCH = "search"
 
 
 def load_spec(path: str | Path) -> SweepSpec:
@@ -174,9 +177,17 @@ def _dotted(path: KeyPath) -> str:
 
 def _as_problem(detail: ErrorDetails) -> Problem:
     """A problem in our words from one of pydantic's."""
-    path = detail["loc"]
+    path = _without_tag(detail["loc"])
+    if detail["type"] == _NO_METHOD:
+        return Problem((*path, "method"), f"missing; there are: {', '.join(METHODS)}")
+    if detail["type"] == _UNKNOWN_METHOD:
+        named = detail["input"].get("method")
+        near = get_close_matches(str(named), METHODS, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        message = f"{show(named)} is not a method; {hint}there are: {', '.join(METHODS)}"
+        return Problem((*path, "method"), message)
     if detail["type"] == _UNKNOWN_KEY:
-        known = list(_model_at(path[:-1]).model_fields)
+        known = list(_model_at(detail["loc"][:-1]).model_fields)
         near = get_close_matches(str(path[-1]), known, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         return Problem(path, f"unknown key; {hint}(keys here: {', '.join(known)})")
@@ -192,10 +203,18 @@ def _as_problem(detail: ErrorDetails) -> Problem:
     return Problem(path, detail["msg"])
 
 
+def _without_tag(path: KeyPath) -> KeyPath:
+    """The keys of the file: pydantic names the method between `search` and its keys."""
+    return (_SEARCH, *path[2:]) if len(path) > 2 and path[0] == _SEARCH else path
+
+
 def _model_at(path: Sequence[str | int]) -> type[BaseModel]:
     """The model that holds the keys at `path` of the sweep file."""
     model: type[BaseModel] = SweepSpec
     for key in path:
+        if model is SweepSpec and key == _SEARCH and len(path) > 1:
+            model = keys_of(str(path[1]))
+            continue
         field = model.model_fields.get(str(key))
         if field is not None:
             model = next(_models_in(field.annotation), model)

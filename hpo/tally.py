@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hpo.searchers import Point
+from hpo.ladder import Scale
+from hpo.points import Point
 from storage import columns
 from trainers.protocol import Report
 
@@ -28,6 +30,7 @@ class SweepSummary:
     diverged: int
     failed: int
     interrupted: bool
+    stopped: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,8 @@ class SweepTally:
     ----------
     sweep : str
         Name of the sweep.
-    points : sequence of Point
-        All its runs.
+    workload : sequence of Scale
+        The scale of each of its runs, as far as they are known beforehand.
     finished : sequence of rows
         Those of them that ended in an earlier launch.
     clock : callable
@@ -96,34 +99,35 @@ class SweepTally:
     def __init__(
         self,
         sweep: str,
-        points: Sequence[Point],
+        workload: Sequence[Scale],
         finished: Sequence[RunRow],
         clock: Clock = time.monotonic,
     ) -> None:
         """Begin with what was done before."""
         self.sweep = sweep
-        self.total = len(points)
-        self.counts = dict.fromkeys((columns.COMPLETED, columns.DIVERGED, columns.FAILED), 0)
+        self.counts = dict.fromkeys(columns.STATUSES, 0)
+        self._expected = Counter(scale.flops for scale in workload)
         self._clock = clock
         self._began = clock()
         self._first_run: float | None = None
-        self._left = {point.run_id: point.scale.flops for point in points}
-        self._running: dict[str, Work] = {}
+        self._running: dict[str, tuple[float, Work]] = {}
         self._done: dict[float, Work] = {}
         self._best: dict[float, tuple[float, RunRow]] = {}
+        self._ended: Counter[float] = Counter()
         for row in finished:
-            self._count(row)
+            self._count(row, 6.0 * _number(row[columns.PARAMS]) * _number(row[columns.TOKENS]))
 
     def running(self, point: Point) -> None:
         """Count a run that has begun."""
         if self._first_run is None:
             self._first_run = self._clock()
-        self._running[point.run_id] = Work(0.0)
+        self._running.setdefault(point.run_id, (point.scale.flops, Work(0.0)))
 
     def report(self, point: Point, report: Report) -> None:
         """Count the part of a run that is done."""
         fraction = min(1.0, report.tokens / point.scale.tokens)
-        self._running[point.run_id] = Work(fraction * point.scale.flops, report.seconds)
+        flops = point.scale.flops
+        self._running[point.run_id] = flops, Work(fraction * flops, report.seconds)
 
     def finished(self, point: Point, row: RunRow) -> None:
         """Count a run that has ended."""
@@ -131,14 +135,20 @@ class SweepTally:
         if row[columns.STATUS] == columns.COMPLETED:
             work = Work(point.scale.flops, _number(row[columns.SECONDS]))
             self._done[point.scale.flops] = self._done.get(point.scale.flops, Work(0.0)) + work
-        self._count(row)
+        self._count(row, point.scale.flops)
 
-    def _count(self, row: RunRow) -> None:
+    def _count(self, row: RunRow, flops: float) -> None:
         self.counts[str(row[columns.STATUS])] += 1
-        flops = self._left.pop(str(row[columns.RUN_ID]))
+        self._ended[flops] += 1
         loss = _number(row[columns.LOSS])
-        if math.isfinite(loss) and loss < self._best.get(flops, (math.inf, row))[0]:
+        completed = row[columns.STATUS] == columns.COMPLETED
+        if completed and loss < self._best.get(flops, (math.inf, row))[0]:
             self._best[flops] = (loss, row)
+
+    @property
+    def total(self) -> int:
+        """Runs in all: those expected beforehand, or more where the search has begun more."""
+        return max(self._expected.total(), self.n_done + len(self._running))
 
     @property
     def n_done(self) -> int:
@@ -153,11 +163,14 @@ class SweepTally:
     @property
     def seconds_left(self) -> float | None:
         """Time until the sweep's end; None if nothing is known yet."""
-        done, left = dict(self._done), dict.fromkeys(self._left.values(), 0.0)
-        for run_id, flops in self._left.items():
-            work = self._running.get(run_id, Work(0.0))
+        done = dict(self._done)
+        left = {
+            flops: flops * max(0, count - self._ended[flops])
+            for flops, count in self._expected.items()
+        }
+        for flops, work in self._running.values():
             done[flops] = done.get(flops, Work(0.0)) + work
-            left[flops] += flops - work.flops
+            left[flops] = max(0.0, left.get(flops, 0.0) - work.flops)
         training = 0.0 if self._first_run is None else self._clock() - self._first_run
         return seconds_left(done, left, training)
 
@@ -165,7 +178,7 @@ class SweepTally:
     def counts_line(self) -> str:
         """Such as ``12/96 runs, 1 diverged, 2 running``."""
         parts = [f"{self.n_done}/{self.total} runs"]
-        for status in (columns.DIVERGED, columns.FAILED):
+        for status in (columns.DIVERGED, columns.STOPPED, columns.FAILED):
             if self.counts[status]:
                 parts.append(f"{self.counts[status]} {status}")
         if self._running:

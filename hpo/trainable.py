@@ -1,7 +1,7 @@
-"""A Ray actor that trains one run after another: Tune's class trainable around a `Trainer`.
+"""A Ray actor that trains one leg after another: Tune's class trainable around a `Trainer`.
 
 Starting an actor costs seconds and a proxy run may cost less, so an actor is kept warm and given
-the next run by `reset_config`. A run that raises takes its actor with it: the next run starts in
+the next leg by `reset_config`. A run that raises takes its actor with it: the next leg starts in
 a fresh process.
 """
 
@@ -10,23 +10,61 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from dataclasses import dataclass
+from pathlib import Path
 
+import ray
 from ray import tune
+from ray.exceptions import ObjectLostError
 from ray.train._internal.storage import StorageContext
 
+from hpo.checkpoints import Kept, RunFolder, State
+from hpo.points import Origin
 from trainers.config import RunConfig
-from trainers.protocol import Trainer
+from trainers.protocol import Report, Trainer
 from trainers.registry import kind
 
-RUN_ID, RUN, CPUS, GPUS, PYTHON_PATH = "run_id", "run", "cpus", "gpus", "python_path"
+RUN_ID, LEG, CPUS, GPUS, PYTHON_PATH = "run_id", "leg", "cpus", "gpus", "python_path"
 """Keys of a trial's configuration."""
 
-REPORT = "report"
-"""Key of a result: the `trainers.protocol.Report`."""
+LEG_REPORTS, REPORTS, STATE, LOSS = "leg_reports", "reports", "state", "loss"
+"""Keys of a result: the reports of the leg that are new to the driver, the last one of them just
+made; how many the run has made with it; the state at a leg's end where the run goes on; and the
+last loss by itself, for Tune's schedulers."""
 
 
 class RunFailedError(RuntimeError):
     """A trainer raised; the message is its exception in one line."""
+
+
+@dataclass
+class HeldState:
+    """A state in Ray's object store. Tune copies configurations and results; this stays one."""
+
+    reference: ray.ObjectRef | None
+
+    def __deepcopy__(self, memo: dict[int, object]) -> HeldState:
+        """Return itself: a copied reference would not be counted by Ray."""
+        return self
+
+
+@dataclass(frozen=True)
+class TrialLeg:
+    """A leg as a worker needs it.
+
+    Attributes
+    ----------
+    run : what to train, with the setting of this leg.
+    reports : how many reports the run will have made at its end.
+    origin, state : where it begins, and that state where it is still in memory.
+    folder : where states of the sweep's runs are kept, a folder a run; None to keep none.
+    """
+
+    run: RunConfig
+    reports: int
+    origin: Origin | None
+    state: HeldState | None
+    folder: Path | None
 
 
 def one_line(error: BaseException) -> str:
@@ -35,7 +73,7 @@ def one_line(error: BaseException) -> str:
 
 
 class RunTrainable(tune.Trainable):
-    """Trains the run of its configuration, one report a step."""
+    """Trains the leg of its configuration, one report a step."""
 
     def __init__(
         self, config: dict[str, object] | None = None, storage: StorageContext | None = None
@@ -51,11 +89,11 @@ class RunTrainable(tune.Trainable):
         super().__init__(config, storage)
 
     def setup(self, config: dict[str, object]) -> None:
-        """Take the first run."""
+        """Take the first leg."""
         self._take(config)
 
     def reset_config(self, new_config: dict[str, object]) -> bool:
-        """Take the next run, leaving the process warm."""
+        """Take the next leg, leaving the process warm."""
         self._take(new_config)
         return True
 
@@ -64,9 +102,10 @@ class RunTrainable(tune.Trainable):
         paths = str(config[PYTHON_PATH]).split(os.pathsep)
         sys.path.extend(path for path in paths if path not in sys.path)
         # The trainer is built in step(): Tune handles an exception there, not one in a reset.
-        run = config[RUN]
-        assert isinstance(run, RunConfig)
-        self._run = run
+        leg = config[LEG]
+        assert isinstance(leg, TrialLeg)
+        self._leg = leg
+        self._states = None if leg.folder is None else RunFolder(leg.folder / str(config[RUN_ID]))
         self._trainer: Trainer | None = None
 
     def step(self) -> dict[str, object]:
@@ -78,13 +117,73 @@ class RunTrainable(tune.Trainable):
             Where the trainer raised, whatever it was.
         """
         try:
+            unsent: list[Report] = []
             if self._trainer is None:
-                self._trainer = kind(self._run.trainer).build(self._run)
-                self._limit_torch_threads()
+                self._begin()
+                unsent += self._leg_reports  # by an actor or a launch that was killed
+            assert self._trainer is not None
             report = self._trainer.step()
+            self._leg_reports.append(report)
+            unsent.append(report)
+            n_reports = self._first + len(self._leg_reports)
+            goes_on = report.status == "running"
+            leg_ends = goes_on and n_reports >= self._leg.reports
+            held = self._keep_state(n_reports, leg_ends) if goes_on else None
         except Exception as error:
             raise RunFailedError(one_line(error)) from error
-        return {REPORT: report, "done": report.status != "running"}
+        if not goes_on and self._states is not None:
+            self._states.remove()
+        return {
+            LEG_REPORTS: unsent,
+            REPORTS: n_reports,
+            LOSS: report.loss,
+            STATE: held,
+            "done": not goes_on or leg_ends,
+        }
+
+    def _begin(self) -> None:
+        """Build the trainer, with the newest state that there is of this leg."""
+        leg = self._leg
+        self._trainer = kind(leg.run.trainer).build(leg.run)
+        self._limit_torch_threads()
+        self._first = 0 if leg.origin is None else leg.origin.reports
+        self._leg_reports: list[Report] = []
+        # Of this very leg there is a state where a worker or the sweep was killed in its middle.
+        own = None
+        if self._states is not None:
+            own = self._states.newest(leg.run, after=self._first)
+        if own is not None and own.reports < leg.reports:
+            self._leg_reports = list(own.leg_reports)
+            self._trainer.load_state_dict(own.state)
+        elif leg.origin is not None:
+            self._trainer.load_state_dict(self._origin_state(leg.origin))
+
+    def _origin_state(self, origin: Origin) -> State:
+        held, folder = self._leg.state, self._leg.folder
+        if held is not None and held.reference is not None:
+            try:
+                state: State = ray.get(held.reference)
+            except ObjectLostError:
+                pass  # Its worker died; the disk has it too.
+            else:
+                return state
+        kept = None if folder is None else RunFolder(folder / origin.run_id).at(origin.reports)
+        if kept is None:
+            raise RuntimeError(
+                f"the state of run {origin.run_id!r} after {origin.reports} reports is gone; "
+                "it was on a machine that left, or its file was removed"
+            )
+        return kept.state
+
+    def _keep_state(self, n_reports: int, leg_ends: bool) -> HeldState | None:
+        assert self._trainer is not None
+        if self._states is None and not leg_ends:
+            return None
+        state = self._trainer.state_dict()
+        if self._states is not None:
+            kept = Kept(self._leg.run, n_reports, tuple(self._leg_reports), state)
+            self._states.save(kept, leg_end=leg_ends)
+        return HeldState(ray.put(state)) if leg_ends else None
 
     def _limit_torch_threads(self) -> None:
         torch = sys.modules.get("torch")

@@ -3,7 +3,7 @@
 import pytest
 
 from hpo.ladder import base_shape, resolve_ladder
-from hpo.searchers import plan_points, runs_by_scale
+from hpo.planned import plan_points, runs_by_scale
 from hpo.spec import SpecError, changed_keys, parse_spec
 
 EXAMPLE = """\

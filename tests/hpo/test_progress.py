@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import pytest
 
 from hpo.ladder import resolve_ladder
+from hpo.planned import plan_points
+from hpo.points import Point
 from hpo.progress import PlainProgress, RichProgress, SweepObserver, default_observer
-from hpo.searchers import Point, plan_points
 from hpo.spec import parse_spec
 from hpo.tally import SweepSummary
 from trainers.protocol import Report
@@ -49,7 +50,7 @@ def summary(points: list[Point], completed: int) -> SweepSummary:
 
 
 def run(observer: SweepObserver, points: list[Point]) -> None:
-    observer.started("ladder", points, [])
+    observer.started("ladder", [p.scale for p in points], [])
     for point in points:
         observer.running(point)
         observer.finished(point, row(point))
@@ -71,7 +72,7 @@ def test_without_a_terminal_there_are_a_few_plain_lines(points: list[Point]) -> 
 def test_a_slow_run_writes_a_line_now_and_then(points: list[Point]) -> None:
     stream, clock = io.StringIO(), Clock()
     observer = PlainProgress(stream, clock)
-    observer.started("ladder", points, [row(points[0])])
+    observer.started("ladder", [p.scale for p in points], [row(points[0])])
     observer.running(points[1])
     for _ in range(25):
         clock.now += 1
@@ -86,7 +87,7 @@ def test_a_slow_run_writes_a_line_now_and_then(points: list[Point]) -> None:
 def test_an_interrupted_launch_says_so(points: list[Point]) -> None:
     stream = io.StringIO()
     observer = PlainProgress(stream, Clock())
-    observer.started("ladder", points, [])
+    observer.started("ladder", [p.scale for p in points], [])
     observer.closed(summary(points, 5))
     assert "ladder: interrupted after 0s, 5 of 24 runs completed" in stream.getvalue()
 

@@ -10,9 +10,10 @@ from hpo.checks import run_config
 from hpo.errors import SpecError
 from hpo.ladder import resolve_ladder
 from hpo.machine import n_cpus
+from hpo.planned import plan_points
+from hpo.points import Point
 from hpo.progress import Silence
 from hpo.runner import SweepSummary, run_sweep
-from hpo.searchers import Point, plan_points
 from hpo.spec import parse_spec
 from storage.curves import Curve
 from storage.errors import StoreError
@@ -123,7 +124,7 @@ def test_a_killed_worker_is_a_failed_run_and_is_tried_again(own_text: str, store
 
     observer = Recorder()
     assert launch(text, store, observer).failed == 1
-    assert [point.setting["lr"] for point in observer.begun] == [3]
+    assert [point.setting["lr"] for point in observer.begun] == [3, 3, 3]  # and again, twice
 
 
 def test_one_torch_thread_a_run(own_text: str, store: Store) -> None:

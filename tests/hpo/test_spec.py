@@ -57,7 +57,7 @@ def test_the_example_of_the_design() -> None:
         (", tokens_per_param: [5, 20]", "", "5: scales: no token budget", "tokens_per_param"),
         ("[5, 20]", "5, tokens: 1e6", "5: scales: both tokens and", "keep one"),
         ("[5, 20]", "[1e-9]", "5: scales.tokens_per_param: tokens is 0", "at least 1"),
-        ("transfer", "bayesian", "6: search.method: bayesian is not available", "transfer, grid"),
+        ("transfer", "bayes", "6: search.method: 'bayes' is not a method", "mean 'bayesian'?"),
         ("transfer", "foo", "6: search.method: 'foo' is not a method", "transfer, grid"),
         ("transfer", "grid", "8: space.lr: a grid needs", "'steps'"),
         ("{method: transfer}", "transfer", "6: search: 'transfer' where", "key: value"),

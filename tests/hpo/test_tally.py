@@ -5,7 +5,7 @@ import math
 import pytest
 
 from hpo.ladder import Scale
-from hpo.searchers import Point
+from hpo.points import Point
 from hpo.tally import SweepTally, Work, duration, seconds_left, short
 from trainers.protocol import Report
 
@@ -57,7 +57,7 @@ def test_time_left_knows_that_large_models_use_the_machine_better() -> None:
 
 def test_a_small_run_says_that_the_large_one_takes_long() -> None:
     clock, small, large = Clock(), point(0, 1), point(1, 99)
-    tally = SweepTally("x", [small, large], [], clock)
+    tally = SweepTally("x", [small.scale, large.scale], [], clock)
     assert tally.seconds_left is None
     clock.now += 5
     tally.running(small)
@@ -74,7 +74,9 @@ def test_a_small_run_says_that_the_large_one_takes_long() -> None:
 
 def test_runs_of_an_earlier_launch_count_but_took_no_time_of_this_one() -> None:
     clock, points = Clock(), [point(index, 10) for index in range(4)]
-    tally = SweepTally("x", points, [row(points[0], 3.0), row(points[1], 3.0)], clock)
+    tally = SweepTally(
+        "x", [p.scale for p in points], [row(points[0], 3.0), row(points[1], 3.0)], clock
+    )
     assert tally.n_done == 2
     assert tally.seconds_left is None
     tally.running(points[2])
@@ -86,7 +88,7 @@ def test_runs_of_an_earlier_launch_count_but_took_no_time_of_this_one() -> None:
 def test_the_best_is_that_of_the_largest_scale_that_has_one() -> None:
     small, large, larger = point(0, 1000), point(1, 20000), point(2, 300000)
     other = point(3, 20000)
-    tally = SweepTally("x", [small, large, larger, other], [])
+    tally = SweepTally("x", [p.scale for p in (small, large, larger, other)], [])
     assert tally.best_line == "no loss yet"
     tally.finished(small, row(small, 1.0))
     assert "N=1k" in tally.best_line

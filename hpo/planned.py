@@ -1,4 +1,4 @@
-"""The points of a sweep: which scale, setting and seed each run has.
+"""Sweeps whose points are known beforehand: transfer, random, grid and listed.
 
 Plans depend on the spec alone: every process, at every launch, makes the same points in the
 same order. A listed sweep has its points in the file. In any other, point k trains on scale k mod
@@ -14,9 +14,8 @@ scales, and is the beginning of any longer plan.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import prod
 from typing import cast
 
@@ -27,22 +26,38 @@ from optuna.distributions import (
     FloatDistribution,
 )
 
-from hpo.fields import Value
 from hpo.ladder import Scale, resolve_scale
+from hpo.points import Leg, Outcome, Point, Setting
 from hpo.schema import ListedPoint, SweepSpec
 from hpo.space import Dimension
 
-Setting = dict[str, Value]
 
+class Planned:
+    """The strategy of a plan: its points in order, each trained in one leg to its end."""
 
-@dataclass(frozen=True)
-class Point:
-    """One run to be done. `setting` holds the searched and the fixed hyperparameters."""
+    def __init__(self, points: Sequence[Point], n_reports: int, done: Collection[str] = ()) -> None:
+        """Hand out `points`, but for the run_ids in `done`."""
+        self._points = points
+        self._n_reports = n_reports
+        self._left = {point.run_id: point for point in points if point.run_id not in done}
 
-    run_id: str
-    scale: Scale
-    setting: Mapping[str, Value]
-    seed: int
+    @property
+    def workload(self) -> Sequence[Scale]:
+        """The scale of each point."""
+        return [point.scale for point in self._points]
+
+    def ask(self) -> Leg | None:
+        """Return the next point's leg."""
+        if not self._left:
+            return None
+        return Leg(self._left.pop(next(iter(self._left))), self._n_reports)
+
+    def resume(self, leg: Leg) -> None:
+        """Leave out a point that is being trained already."""
+        self._left.pop(leg.point.run_id, None)
+
+    def tell(self, outcome: Outcome) -> None:
+        """Learn nothing: the plan is fixed."""
 
 
 def runs_by_scale(spec: SweepSpec, ladder: Sequence[Scale]) -> tuple[int, ...]:

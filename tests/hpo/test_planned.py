@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.ladder import resolve_ladder
-from hpo.searchers import Point, plan_points
+from hpo.planned import plan_points
+from hpo.points import Point
 from hpo.spec import parse_spec
 
 
@@ -125,7 +126,7 @@ def test_another_process_makes_the_same_plan_and_says_nothing(
     script = (
         "import sys\n"
         "from hpo.ladder import resolve_ladder\n"
-        "from hpo.searchers import plan_points\n"
+        "from hpo.planned import plan_points\n"
         "from hpo.spec import load_spec\n"
         "spec = load_spec(sys.argv[1])\n"
         "print(plan_points(spec, resolve_ladder(spec)))\n"

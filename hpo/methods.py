@@ -1,0 +1,49 @@
+"""From a checked sweep file to its strategy: which module stands behind each search method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from hpo.ladder import Scale
+from hpo.planned import Planned, plan_points
+from hpo.schema import SweepSpec
+from hpo.strategy import Strategy
+from storage.store import Store
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a strategy may be built from.
+
+    Attributes
+    ----------
+    spec : the sweep, checked.
+    ladder : its scales, by compute.
+    done : run_ids of its runs that are over.
+    store : for what a method reads beforehand, and for what it keeps beside runs and legs.
+    """
+
+    spec: SweepSpec
+    ladder: Sequence[Scale]
+    done: Collection[str]
+    store: Store
+
+
+def _planned(launch: Launch) -> Strategy:
+    points = plan_points(launch.spec, launch.ladder)
+    return Planned(points, launch.spec.reports, launch.done)
+
+
+BUILDERS: Mapping[str, Callable[[Launch], Strategy]] = {
+    "transfer": _planned,
+    "grid": _planned,
+    "random": _planned,
+    "listed": _planned,
+}
+"""By the name of the method. A builder imports what it needs when it is called."""
+
+
+def build_strategy(launch: Launch) -> Strategy:
+    """Return the strategy of a checked sweep, told nothing yet."""
+    return BUILDERS[launch.spec.search.method](launch)
