@@ -22,12 +22,19 @@ from dashboards.figures.law import get_law_info, plot_law
 from dashboards.figures.prediction import get_prediction_info, plot_prediction
 from dashboards.figures.published import get_published_info, plot_published
 from dashboards.figures.residuals import get_residuals_info, plot_residuals
-from dashboards.report_text import answers, extrapolation, held_out_sentence, status_counts
+from dashboards.report_text import (
+    answers,
+    extrapolation,
+    held_out_sentence,
+    not_compared,
+    status_counts,
+)
 from scaling.backtest import HeldOut, compare, held_out
 from scaling.errors import LawError
 from scaling.fitting import fit_law
 from scaling.law import Law
 from scaling.prediction import Prediction
+from scaling.published_law import experts_of
 from storage.columns import PARAMS, RUN_ID, TOKENS
 from storage.curves import Curve
 from storage.store import NotFoundError, Store, StoreError
@@ -104,7 +111,7 @@ def _show_sweep(
     except LawError as error:
         st.warning(f"There is no law yet: {error}")
     if law is not None:
-        _show_prediction(name, law)
+        _show_prediction(name, law, experts_of(runs))
     for tab, title in zip(st.tabs(TABS), TABS, strict=True):
         with tab:
             if title == "Runs":
@@ -122,9 +129,7 @@ def _show_sweep(
             elif title == "Held-out check":
                 _show_held_out(runs)
             else:
-                published = get_published_info(compare(law, runs), law.name)
-                st.write("This law and the best constant were fitted to these very runs.")
-                _show_figure(plot_published(published), title)
+                _show_published(law, runs)
 
 
 @st.cache_data(max_entries=16, show_spinner="Fitting the law")
@@ -141,7 +146,7 @@ def _check_on_largest(runs: pd.DataFrame) -> tuple[HeldOut, Law]:
     return held_out(law, runs[largest]), law
 
 
-def _show_prediction(name: str, law: Law) -> None:
+def _show_prediction(name: str, law: Law, experts: float) -> None:
     largest = law.scales.iloc[int(law.scales["flops"].to_numpy().argmax())]
     ratio = float(largest[TOKENS] / largest[PARAMS])
     params = float(law.scales[PARAMS].max()) * TARGET_TIMES
@@ -156,10 +161,10 @@ def _show_prediction(name: str, law: Law) -> None:
     except ValueError as error:
         st.error(str(error))
         return
-    _show_answer(prediction)
+    _show_answer(prediction, law, experts)
 
 
-def _show_answer(prediction: Prediction) -> None:
+def _show_answer(prediction: Prediction, law: Law, experts: float) -> None:
     cards = answers(prediction)
     for column, card in zip(st.columns(len(cards)), cards, strict=True):
         column.metric(card.label, card.value)
@@ -169,7 +174,7 @@ def _show_answer(prediction: Prediction) -> None:
         st.info(note)
     for warning in prediction.warnings:
         st.warning(warning)
-    drawn = plot_prediction(get_prediction_info(prediction))
+    drawn = plot_prediction(get_prediction_info(prediction, law, experts=experts))
     theme.take_title(drawn)
     _show_figure(drawn, "prediction")
 
@@ -200,6 +205,16 @@ def _show_held_out(runs: pd.DataFrame) -> None:
     drawn = plot_held_out(get_held_out_info(check, law))
     theme.take_title(drawn)
     _show_figure(drawn, "held-out")
+
+
+def _show_published(law: Law, runs: pd.DataFrame) -> None:
+    comparison = compare(law, runs)
+    st.write(
+        "This law and the best constant were fitted to these very runs. Dots are open outside the "
+        "range that a published law was fitted to."
+    )
+    _show_figure(plot_published(get_published_info(comparison, law.name)), "published")
+    st.caption(not_compared(comparison))
 
 
 def _show_figure(drawn: go.Figure, key: str) -> None:

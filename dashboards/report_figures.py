@@ -22,6 +22,7 @@ from dashboards.report_text import SETTING_TITLES
 from scaling.backtest import HeldOut
 from scaling.law import Law
 from scaling.prediction import Prediction
+from scaling.published_law import experts_of
 from storage.columns import PARAMS
 from storage.curves import Curve
 
@@ -60,7 +61,7 @@ def draw(
     unseen = [check.params for check in held_out]
     sizes = tuple(sorted({float(size) for size in (*runs[PARAMS], *unseen)}))
     return ReportFigures(
-        prediction=_prediction(prediction) if prediction is not None else (),
+        prediction=_prediction(prediction, law, runs) if prediction is not None else (),
         basins=_basins(law, runs, sizes),
         curves=_curves(runs, curves, sizes),
         law=_law(law, runs, sizes, prediction, held_out),
@@ -70,8 +71,8 @@ def draw(
     )
 
 
-def _prediction(prediction: Prediction) -> tuple[Panel, ...]:
-    drawn = plot_prediction(get_prediction_info(prediction))
+def _prediction(prediction: Prediction, law: Law, runs: pd.DataFrame) -> tuple[Panel, ...]:
+    drawn = plot_prediction(get_prediction_info(prediction, law, experts=experts_of(runs)))
     theme.take_title(drawn)
     caption = (
         f"The bar is the {prediction.level:.0%} interval of this law; "
@@ -145,7 +146,10 @@ def _held_out(check: HeldOut, law: Law) -> Panel:
 
 def _published(comparison: pd.DataFrame, law: Law, sizes: tuple[float, ...]) -> tuple[Panel, ...]:
     info = get_published_info(comparison, law.name)._replace(sizes=sizes)
-    caption = "A dot a scale; the bar is the mean. Further left is better."
+    caption = (
+        "A dot a scale, open where it lies outside the range that the law was fitted to; the bar "
+        "is the mean. Further left is better."
+    )
     return (panel(plot_published(info), "What each law's setting costs", caption),)
 
 

@@ -148,7 +148,10 @@ def _signed(value: float) -> str:
 
 
 def comparison_rows(comparison: pd.DataFrame, law: Law) -> list[tuple[str, ...]]:
-    """Return a row a law, best first: name, mean and worst gap, smooth gap, formula, source."""
+    """Return a row a law, best first: name, three gaps, formula and source.
+
+    The gaps are the mean and the worst to the nearest run, and the mean on a smooth surface.
+    """
     gaps = comparison.groupby("law", sort=False, as_index=False).agg(
         mean=("nearest_gap_pct", "mean"),
         worst=("nearest_gap_pct", "max"),
@@ -170,8 +173,15 @@ def _formula_and_source(name: str, law: Law) -> tuple[str, str]:
         return ", ".join(law.formula(setting) for setting in law.settings), "these runs"
     for published in PUBLISHED:
         if published.name == name:
-            return published.text, f"{published.source}; {published.conventions}"
+            notes = (published.citation, str(published.range), published.conventions)
+            return published.text, "; ".join(notes)
     return "one setting for all scales", "these runs"
+
+
+def not_compared(comparison: pd.DataFrame) -> str:
+    """Name the published laws that the comparison leaves out, with the reasons; may be empty."""
+    left_out: dict[str, str] = comparison.attrs["not_scored"]
+    return " ".join(f"{name} is not scored: {reason}." for name, reason in left_out.items())
 
 
 def comparison_is_on_new_scales(comparison: pd.DataFrame, law: Law) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,10 @@ from scaling.errors import InsufficientDataError, LawError
 from scaling.fitting import fit_law
 from scaling.gaps import setting_gap
 from scaling.law import Law
-from scaling.published import PUBLISHED
+from scaling.published import PUBLISHED, silent_laws
+from scaling.published_law import experts_of, situation
 from scaling.selection import scale_table, usable
-from storage.columns import LOSS, PARAMS, TOKENS
+from storage.columns import LOSS, LR, PARAMS, TOKENS
 
 CONSTANT = "best constant"
 
@@ -92,8 +94,13 @@ def backtest(runs: pd.DataFrame, *, hold_out: int = 1) -> pd.DataFrame:
     Returns
     -------
     DataFrame, a row for each law and held-out scale: law, params, tokens, lr, batch_tokens (what
-    it recommends, NaN where silent), nearest_gap_pct, quadratic_gap_pct (see `scaling.gaps`).
-    Laws are this one, each published law, and the constant that is best on the fitted scales.
+    it recommends, NaN where silent), nearest_gap_pct, quadratic_gap_pct (see `scaling.gaps`),
+    in_range (whether the scale is one that a published law was fitted to; None where that is not
+    known, or the law is one's own) and second_hand (whether its constants are). Laws are this one,
+    each published law, and the constant that is best on the fitted scales. Where a published law
+    is silent on a setting, it is judged with the constant for that one.
+
+    Its `attrs` have not_scored: the published laws that recommend nothing here, with the reasons.
 
     Raises
     ------
@@ -149,15 +156,30 @@ def _score(
     names = law.settings
     constant = best_constant(constant_from, names)
     rows: list[dict[str, object]] = []
+    silent: list[dict[str, str]] = []
     for params, tokens in scales[[PARAMS, TOKENS]].itertuples(index=False):
         group = runs[(runs[PARAMS] == params) & (runs[TOKENS] == tokens)]
         own = {name: float(value) for name, value in law.optimum(params, tokens).items()}
-        recommended = {law.name: own, CONSTANT: constant} | {
-            published.name: published.optimum(params, tokens) for published in PUBLISHED
-        }
-        for name, optimum in recommended.items():
+        at = replace(
+            situation(law, params, tokens, experts=experts_of(group)), lr=constant.get(LR, math.nan)
+        )
+        silent.append(silent_laws(at, names))
+        recommended = [
+            (law.name, own, None, False),
+            (CONSTANT, constant, None, False),
+            *(
+                (
+                    published.name,
+                    published.optimum(at),
+                    published.range.holds(params, tokens),
+                    not published.checked,
+                )
+                for published in PUBLISHED
+                if published.name not in silent[-1]
+            ),
+        ]
+        for name, optimum, in_range, second_hand in recommended:
             judged = {key: value for key, value in optimum.items() if key in names}
-            # A law that is silent on a setting is judged with the best constant for it.
             gap = setting_gap(group, {key: judged.get(key, constant[key]) for key in names})
             rows.append(
                 {
@@ -167,6 +189,14 @@ def _score(
                     **{key: judged.get(key, np.nan) for key in names},
                     "nearest_gap_pct": gap.nearest_pct,
                     "quadratic_gap_pct": gap.quadratic_pct,
+                    "in_range": in_range,
+                    "second_hand": second_hand,
                 }
             )
-    return pd.DataFrame(rows)
+    scores = pd.DataFrame(rows)
+    scores["in_range"] = scores["in_range"].astype(object)
+    everywhere = set.intersection(*(set(reasons) for reasons in silent))
+    scores.attrs["not_scored"] = {
+        name: reason for name, reason in silent[-1].items() if name in everywhere
+    }
+    return scores

@@ -12,8 +12,9 @@ This is Bayesian c-optimal design (Chaloner & Verdinelli 1995), greedy, a rank-o
 Runs at the very optimum have j ≈ 0 and teach nothing of it; runs far off have a large s². Each
 scale's optimum also has a small deviation of its own from the power law, which no number of runs
 at that scale removes: so scales are spread, and the target keeps a floor of regret that smaller
-runs cannot lower. When what is left is mostly that floor, no more runs are recommended. The regret
-expected here is a linear estimate, for comparing runs; `Law.predict` has the one to trust.
+runs cannot lower. When what is left is mostly that floor, no more runs are recommended. The linear
+estimate is good for comparing runs, and says by what share they lower the expected regret; what it
+is a share of is the expected regret of `Law.predict`, which stands on refits.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class _State:
 
     @property
     def expected_regret(self) -> float:
-        """Expected regret at the target, in log loss."""
+        """Expected regret at the target, in log loss, by the linear estimate."""
         spread = self.readout @ self.covariance @ self.readout.transpose(0, 2, 1)
         return float((0.5 * np.trace(spread, axis1=1, axis2=2) + self.floor).mean())
 
@@ -155,7 +156,8 @@ def plan_runs(
     -------
     The chosen rows of `candidates` with columns `flops` (6·N·D) and `expected_regret_pct`, what
     the target's expected regret is after this run and those before it; `.attrs` has
-    `expected_regret_pct`, what it is now, and `floor_pct`, what runs cannot remove.
+    `expected_regret_pct`, what it is now by `Law.predict`, and `floor_pct`, what of it runs cannot
+    remove.
 
     Raises
     ------
@@ -182,9 +184,18 @@ def plan_runs(
     state = _prior_state(law, selection.mu_parametrized, theta, rows.shape[1], params, tokens)
     state = _learn(state, rows[:, :, :n_measured], precision[:, :n_measured])
     flops = 6.0 * (choices[PARAMS] * choices[TOKENS]).to_numpy(dtype=float)
-    return _choose(
-        state, rows[:, :, n_measured:], precision[:, n_measured:], choices, flops, n_runs
+    chosen, expected = _choose(
+        state, rows[:, :, n_measured:], precision[:, n_measured:], flops, n_runs
     )
+    now_pct = law.predict(params, tokens).regret_pct.expected
+    to_pct = now_pct / state.expected_regret
+    plan = choices.iloc[chosen].reset_index(drop=True)
+    plan = plan.assign(flops=flops[chosen], expected_regret_pct=to_pct * np.array(expected))
+    plan.attrs |= {
+        "expected_regret_pct": now_pct,
+        "floor_pct": to_pct * float(state.floor.mean()),
+    }
+    return plan
 
 
 def _on_axes(law: Law, log_scale: Array, log_settings: Array) -> SurfaceData:
@@ -245,16 +256,11 @@ def _learn(state: _State, rows: Array, precision: Array) -> _State:
 
 
 def _choose(
-    state: _State,
-    rows: Array,
-    precision: Array,
-    choices: pd.DataFrame,
-    flops: Array,
-    n_runs: int,
-) -> pd.DataFrame:
+    state: _State, rows: Array, precision: Array, flops: Array, n_runs: int
+) -> tuple[list[int], list[float]]:
+    """Return which candidates to run, best first, and the expected regret after each."""
     cost = flops + FIXED_COST * flops.mean()
     left = np.ones(len(flops), dtype=bool)
-    now = state.expected_regret
     chosen, expected = [], []
     for _ in range(min(n_runs, len(flops))):
         before = state.expected_regret
@@ -272,8 +278,5 @@ def _choose(
         )
         left[best] = False
         chosen.append(best)
-        expected.append(100 * state.expected_regret)
-    plan = choices.iloc[chosen].reset_index(drop=True)
-    plan = plan.assign(flops=flops[chosen], expected_regret_pct=expected)
-    plan.attrs |= {"expected_regret_pct": 100 * now, "floor_pct": 100 * float(state.floor.mean())}
-    return plan
+        expected.append(state.expected_regret)
+    return chosen, expected

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from scaling.axes import checked_axes
+from scaling.axes import SIZE_AND_TOKENS, checked_axes, shape_axes
 from scaling.law import Law
-from scaling.model_choice import FormScore, choose_axes
+from scaling.model_choice import FormScore, choose_axes, unusual_choice
 from scaling.problem import pose
 from scaling.selection import Selection, select
-from storage.columns import DIVERGED, LOSS, PARAMS, STATUS, TOKENS
+from storage.columns import DIVERGED, LOSS, STATUS
 
 
 def fit_law(
@@ -25,6 +25,7 @@ def fit_law(
     name: str = "loss-surface",
     settings: Sequence[str] | None = None,
     axes: Sequence[str] | None = None,
+    try_shapes: bool = False,
     n_draws: int = 200,
     seed: int = 0,
 ) -> Law:
@@ -36,8 +37,11 @@ def fit_law(
     name : what the law is to be called.
     settings : columns of the hyperparameters to place, "lr" among them, each positive; where None,
         rate, batch, and weight decay and warm-up where the runs of a scale vary them.
-    axes : what scale is measured in, ("params", "tokens") or ("flops",); where None, the form that
-        does best on the largest scales when they are left out.
+    axes : what scale is measured in: some of params, width, depth, tokens and flops, such as
+        ("width", "tokens"), whose law is asked with the target's width. Where None, ("params",
+        "tokens") or ("flops",), whichever does better on the largest scales when they are left out.
+    try_shapes : whether to score forms on width and depth beside those, for `Law.forms` to show.
+        Where the runs tell such forms from size, this takes a few times as long as the fit.
     n_draws : surfaces drawn for the intervals.
     seed : of the draws; the same runs in any order and the same seed give the same law.
 
@@ -46,12 +50,15 @@ def fit_law(
     InsufficientDataError : the runs cannot carry a law; the message says what is lacking.
     LawError : a column is missing, or settings or axes are none that a law can have.
     """
-    selection = select(runs, settings)
     if axes is None:
-        forms = choose_axes(selection)
+        selection = select(runs, settings)
+        forms = choose_axes(selection, try_shapes=try_shapes)
     else:
-        forms = (FormScore(checked_axes(tuple(axes)), None, True),)
+        asked = checked_axes(tuple(axes))
+        selection = select(runs, settings, asked)
+        forms = (FormScore(asked, None, True),)
     chosen = next(form.axes for form in forms if form.chosen)
+    unusual = unusual_choice(forms)
     problem = pose(selection, chosen)
     best = problem.fit()
     return Law(
@@ -62,13 +69,14 @@ def fit_law(
         draws=problem.draws(best, n_draws=n_draws, seed=seed),
         centre=problem.centre,
         noise=float(best.noise[0]),
-        scales=_with_diverged(selection, runs),
-        warnings=selection.warnings,
+        scales=_with_diverged(selection, runs, (*SIZE_AND_TOKENS, *shape_axes(chosen))),
+        mu_parametrized=selection.mu_parametrized,
+        warnings=selection.warnings if unusual is None else (*selection.warnings, unusual),
         forms=forms,
     )
 
 
-def _with_diverged(selection: Selection, runs: pd.DataFrame) -> pd.DataFrame:
+def _with_diverged(selection: Selection, runs: pd.DataFrame, keys: tuple[str, ...]) -> pd.DataFrame:
     """Count beside each fitted scale the runs of it that diverged."""
     # A run that failed has no loss either, but says nothing of its setting.
     diverged = (
@@ -76,6 +84,6 @@ def _with_diverged(selection: Selection, runs: pd.DataFrame) -> pd.DataFrame:
         if STATUS in runs.columns
         else ~np.isfinite(runs[LOSS].to_numpy(dtype=float))
     )
-    counts = runs[diverged].groupby([PARAMS, TOKENS]).size()
-    keys = pd.MultiIndex.from_frame(selection.scales[[PARAMS, TOKENS]])
-    return selection.scales.assign(diverged=counts.reindex(keys, fill_value=0).to_numpy())
+    counts = runs.loc[diverged, list(keys)].astype(float).groupby(list(keys)).size()
+    of_scales = pd.MultiIndex.from_frame(selection.scales[list(keys)].astype(float))
+    return selection.scales.assign(diverged=counts.reindex(of_scales, fill_value=0).to_numpy())

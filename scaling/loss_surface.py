@@ -40,25 +40,42 @@ class Layout:
     its exponents in N and D; the upper triangle of R row by row, its diagonal as logs; the skew;
     the exponents in N and D of the basin's steepness. N and D stand for whatever axes scale has:
     there may be one of them, such as FLOPs, or more than two.
+
+    Attributes
+    ----------
+    n_settings, n_axes : hyperparameters, and axes of scale.
+    n_size_axes : how many of the first axes are together a model's size, such as width and depth:
+        they share a term of the loss law, A·W^-α·L^-α', which is A·N^-α where N is W²·L.
     """
 
     n_settings: int
     n_axes: int = 2
+    n_size_axes: int = 1
+
+    @property
+    def n_terms(self) -> int:
+        """Terms of the loss law beside E."""
+        return self.n_axes - self.n_size_axes + 1
+
+    def term_of(self, axis: int) -> int:
+        """Return the term of the loss law that an axis of scale stands in."""
+        return max(0, axis - self.n_size_axes + 1)
 
     @property
     def coefficients(self) -> slice:
-        """Logs of the loss law's coefficients, one an axis of scale."""
-        return slice(1, 1 + self.n_axes)
+        """Logs of the loss law's coefficients, one a term."""
+        return slice(1, 1 + self.n_terms)
 
     @property
     def exponents(self) -> slice:
         """Logs of the loss law's exponents, one an axis of scale."""
-        return slice(1 + self.n_axes, 1 + 2 * self.n_axes)
+        start = self.coefficients.stop
+        return slice(start, start + self.n_axes)
 
     @property
     def centre(self) -> slice:
         """The optimum: n_settings × (constant, exponent in each axis of scale)."""
-        start = 1 + 2 * self.n_axes
+        start = self.exponents.stop
         return slice(start, start + (1 + self.n_axes) * self.n_settings)
 
     def centre_of(self, setting: int) -> slice:
@@ -220,8 +237,9 @@ def surface_and_jacobian(
     jacobian[:, 0] = floor / loss
     exponents = np.exp(theta[:, layout.exponents])
     for axis in range(layout.n_axes):
-        along, share = data.scale[:, axis], terms[:, axis] / loss
-        jacobian[:, layout.coefficients.start + axis] = share
+        term = layout.term_of(axis)
+        along, share = data.scale[:, axis], terms[:, term] / loss
+        jacobian[:, layout.coefficients.start + term] = share
         jacobian[:, layout.exponents.start + axis] = -share * along * exponents[:, axis, None]
         jacobian[:, layout.steepness.start + axis] = height * along
         for k in range(layout.n_settings):
@@ -241,7 +259,9 @@ def _steepness(theta: Array, layout: Layout, scale: Array) -> Array:
 
 
 def _loss_terms(theta: Array, layout: Layout, scale: Array) -> tuple[Array, Array]:
-    """Return E, (n_surfaces, 1), and A·N^-α, B·D^-β, (n_surfaces, n_axes, n_scales)."""
-    exponents = np.exp(theta[:, layout.exponents])
-    powers = theta[:, layout.coefficients, None] - exponents[:, :, None] * scale.T
+    """Return E, (n_surfaces, 1), and A·N^-α, B·D^-β, (n_surfaces, n_terms, n_scales)."""
+    falls = np.exp(theta[:, layout.exponents])[:, :, None] * scale.T
+    if (n := layout.n_size_axes) > 1:
+        falls = np.concatenate([falls[:, :n].sum(axis=1, keepdims=True), falls[:, n:]], axis=1)
+    powers = theta[:, layout.coefficients, None] - falls
     return np.exp(theta[:, :1]), np.exp(powers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,20 +24,36 @@ class Interval:
 
 @dataclass(frozen=True)
 class Target:
-    """The scale that is asked for: non-embedding parameters, tokens, and 6·N·D FLOPs."""
+    """The scale that is asked for: non-embedding parameters, tokens, and 6·N·D FLOPs.
+
+    Width and depth are None where the law that answers does not stand on them.
+    """
 
     params: float
     tokens: float
     flops: float
+    width: float | None = None
+    depth: float | None = None
+
+    @property
+    def shape(self) -> dict[str, float]:
+        """Width and depth, as far as they are known."""
+        shape = {"width": self.width, "depth": self.depth}
+        return {axis: value for axis, value in shape.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """How many times the target exceeds the largest measured run, on each axis of scale."""
+    """How many times the target exceeds the largest measured run, on each axis of scale.
+
+    Of width and depth None where the law does not stand on them.
+    """
 
     params: float
     tokens: float
     flops: float
+    width: float | None = None
+    depth: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,19 +108,11 @@ class Prediction:
 
         return {
             "schema_version": SCHEMA_VERSION,
-            "target": {
-                "params": self.target.params,
-                "tokens": self.target.tokens,
-                "flops": self.target.flops,
-            },
+            "target": _known(self.target),
             "optimum": {name: interval(value) for name, value in self.optimum.items()},
             "loss": interval(self.loss),
             "regret_pct": {"expected": self.regret_pct.expected, "p90": self.regret_pct.p90},
-            "extrapolation": {
-                "params": self.extrapolation.params,
-                "tokens": self.extrapolation.tokens,
-                "flops": self.extrapolation.flops,
-            },
+            "extrapolation": _known(self.extrapolation),
             "law": {"name": self.law.name, "runs": self.law.runs, "scales": self.law.scales},
             "warnings": list(self.warnings),
             "notes": list(self.notes),
@@ -139,8 +147,9 @@ class Prediction:
     @property
     def title(self) -> str:
         """One line that names the target and how far it lies from what was measured."""
+        shape = "".join(f", {axis} {value:.4g}" for axis, value in self.target.shape.items())
         return (
-            f"Optimum at N = {self.target.params:.4g}, D = {self.target.tokens:.4g} "
+            f"Optimum at N = {self.target.params:.4g}, D = {self.target.tokens:.4g}{shape} "
             f"({self.extrapolation.flops:.3g}× the compute measured)"
         )
 
@@ -168,6 +177,10 @@ class Prediction:
             f"<thead><tr><th></th><th>best estimate</th><th>{self.level:.0%} interval</th></tr>"
             f"</thead><tbody>{body}</tbody></table>" + (f"<ul>{notes}</ul>" if notes else "")
         )
+
+
+def _known(scale: Target | Extrapolation) -> dict[str, float]:
+    return {axis: value for axis, value in asdict(scale).items() if value is not None}
 
 
 def format_setting(name: str, value: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.axes import log_axes
+from scaling.axes import layout_of, log_axes
 from scaling.loss_surface import Array, Layout, SurfaceData, surface
 from scaling.priors import Prior, surface_prior
 from scaling.robust_fit import Fit, fit_surfaces, residual_variance, student_deviance
@@ -91,13 +91,13 @@ def pose(
     """
     taken = np.arange(len(selection.scales)) if scales is None else scales
     rows = np.isin(selection.scale_index, taken)
-    on_axes = log_axes(axes, selection.log_scale)
+    on_axes = log_axes(axes, selection.log_scale, selection.log_shape)
     of_scales = [on_axes[selection.scale_index == scale][0] for scale in taken]
     centre = np.concatenate([np.mean(of_scales, axis=0), selection.setting_centre])
     n_axes = len(axes)
     log_loss = selection.log_loss[rows]
     return Problem(
-        layout=Layout(len(selection.settings), n_axes),
+        layout=layout_of(axes, selection.settings),
         data=SurfaceData(
             scale=on_axes[rows] - centre[:n_axes],
             settings=selection.log_settings[rows] - centre[n_axes:],

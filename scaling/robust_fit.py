@@ -64,18 +64,20 @@ def fit_surfaces(
 
     Parameters
     ----------
-    log_loss : (n_runs,), natural log of the measured losses, all finite.
+    log_loss : (n_runs,), natural log of the measured losses, all finite; or (n_surfaces, n_runs),
+        where each surface is fitted to losses of its own.
     run_weights : (n_surfaces, n_runs), how often each run counts.
     prior, prior_mean : widths shared by all surfaces, and means, (n_surfaces, layout.size).
     start : (n_surfaces, layout.size).
     noise : σ where it is already known; estimated along with the surface where None.
     """
-    chunk = max(1, _CHUNK_RUNS // len(log_loss))
+    chunk = max(1, _CHUNK_RUNS // run_weights.shape[1])
+    losses = np.broadcast_to(log_loss, run_weights.shape)
     parts = [
         _fit_chunk(
             layout,
             data,
-            log_loss,
+            losses[first : first + chunk],
             run_weights[first : first + chunk],
             prior.sd,
             prior_mean[first : first + chunk],
@@ -111,7 +113,7 @@ def _fit_chunk(
     residual = log_loss - predicted
     for _ in range(iterations):
         variance = residual_variance(height, noise[:, None])
-        weight = run_weights * _student_weight(residual, variance) / variance
+        weight = run_weights * student_weight(residual, variance) / variance
         weighted = jacobian * weight[:, None]
         hessian = weighted @ jacobian.transpose(0, 2, 1)
         gradient = (weighted @ residual[..., None])[..., 0] - precision * (theta - prior_mean)
@@ -149,7 +151,8 @@ def student_deviance(residual: Array, variance: Array) -> Array:
     return np.asarray((STUDENT_DOF + 1) * np.log1p(residual**2 / variance / STUDENT_DOF))
 
 
-def _student_weight(residual: Array, variance: Array) -> Array:
+def student_weight(residual: Array, variance: Array) -> Array:
+    """Return how much each residual counts, in a normal law of the same variance, at its size."""
     return np.asarray((STUDENT_DOF + 1) / (STUDENT_DOF + residual**2 / variance))
 
 
@@ -157,7 +160,7 @@ def _noise(residual: Array, height: Array, noise: Array, run_weights: Array) -> 
     """One expectation–maximisation step for σ: of each residual, the share that is noise."""
     variance = residual_variance(height, noise[:, None])
     share = noise[:, None] ** 2 / variance
-    second_moment = share**2 * _student_weight(residual, variance) * residual**2 + share * (
+    second_moment = share**2 * student_weight(residual, variance) * residual**2 + share * (
         variance - noise[:, None] ** 2
     )
     total = (run_weights * second_moment).sum(axis=1) + PRIOR_NOISE_RUNS * PRIOR_NOISE**2

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from scaling.axes import SHAPE, SIZE_AND_TOKENS, listed, shape_axes
 from scaling.errors import InsufficientDataError, LawError
+from scaling.evidence import (
+    MIN_VALUES,
+    axis_warnings,
+    count_of_values,
+    edge_warning,
+    mixed_parametrization_warning,
+    setting_name,
+)
 from scaling.loss_surface import Array
 from scaling.priors import MU_PARAMETRIZATIONS
 from storage.columns import (
     BATCH_TOKENS,
     COMPLETED,
+    FLOPS,
     LOSS,
     LR,
     PARAMETRIZATION,
@@ -26,21 +36,9 @@ from storage.columns import (
 )
 
 MIN_RUNS = 8
-MIN_VALUES = 3  # of a setting: two cannot show on which side of them the optimum lies
 BEST_RUNS = 3  # a scale's best few runs say about where its optimum is
-SETTING_NAMES = {
-    LR: "learning rate",
-    BATCH_TOKENS: "batch size",
-    WEIGHT_DECAY: "weight decay",
-    WARMUP_TOKENS: "warm-up",
-}
 FURTHER_SETTINGS = (WEIGHT_DECAY, WARMUP_TOKENS)
 """Placed beside rate and batch, unasked, where the runs of a scale vary them."""
-
-
-def setting_name(column: str) -> str:
-    """Return what people call a hyperparameter; a column without a name of its own is one."""
-    return SETTING_NAMES.get(column, column)
 
 
 @dataclass(frozen=True)
@@ -51,10 +49,11 @@ class Selection:
     ----------
     settings : names of the settings that the runs can place, learning rate first.
     log_scale : (n_runs, 2), log N and log D.
+    log_shape : width and depth, where every run has them, -> their logs, (n_runs,).
     log_settings : (n_runs, n_settings).
     log_loss : (n_runs,).
     scale_index : (n_runs,), which of `scales` each run belongs to.
-    scales : a row a scale, by compute: params, tokens, flops, runs, best_loss.
+    scales : a row a scale, by compute; see `scale_table`.
     setting_centre : (n_settings,), mean log settings of the scales' best runs.
     mu_parametrized : whether every run says that it was trained under muP or one of its kin.
     warnings : what these runs cannot say.
@@ -62,6 +61,7 @@ class Selection:
 
     settings: tuple[str, ...]
     log_scale: Array
+    log_shape: Mapping[str, Array]
     log_settings: Array
     log_loss: Array
     scale_index: np.ndarray[tuple[int], np.dtype[np.intp]]
@@ -81,38 +81,61 @@ def usable(runs: pd.DataFrame) -> pd.DataFrame:
     kept = np.isfinite(runs[LOSS].to_numpy(dtype=float))
     if STATUS in runs.columns:
         kept &= (runs[STATUS] == COMPLETED).to_numpy()
+    numeric = runs.select_dtypes("number").columns
+    first = [PARAMS, TOKENS, LR, BATCH_TOKENS, LOSS]
+    ties = sorted(str(name) for name in numeric if name not in first)
     usable_runs: pd.DataFrame = runs[kept].sort_values(
-        [PARAMS, TOKENS, LR, BATCH_TOKENS, LOSS], kind="stable", ignore_index=True
+        [*first, *ties], kind="stable", ignore_index=True
     )
     return usable_runs
 
 
-def scale_table(kept: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a scale of usable runs, by compute: params, tokens, flops, runs, best_loss."""
+def scale_table(kept: pd.DataFrame, shape: Sequence[str] = ()) -> pd.DataFrame:
+    """Return a row a scale of usable runs, by compute.
+
+    Parameters
+    ----------
+    shape : columns, of width and depth, in which scales of the same N and D may differ.
+
+    Returns
+    -------
+    DataFrame with columns params, tokens, those of `shape`, flops (6ND), runs, best_loss.
+    """
+    keys = [PARAMS, TOKENS, *shape]
     table = (
-        kept.groupby([PARAMS, TOKENS], as_index=False)
+        kept.groupby(keys, as_index=False)
         .agg(runs=(LOSS, "size"), best_loss=(LOSS, "min"))
         .assign(flops=lambda scales: 6.0 * scales[PARAMS] * scales[TOKENS])
-        .sort_values("flops", ignore_index=True)
+        .sort_values("flops", kind="stable", ignore_index=True)
     )
-    return table[[PARAMS, TOKENS, "flops", "runs", "best_loss"]]
+    return table[[*keys, FLOPS, "runs", "best_loss"]]
 
 
-def select(runs: pd.DataFrame, settings: Sequence[str] | None = None) -> Selection:
+def select(
+    runs: pd.DataFrame,
+    settings: Sequence[str] | None = None,
+    axes: Sequence[str] = SIZE_AND_TOKENS,
+) -> Selection:
     """Choose what to fit, or say why it cannot be done.
 
     Parameters
     ----------
     settings : columns of the hyperparameters to place, the learning rate among them; where None,
         rate, batch, and weight decay and warm-up where the runs of a scale vary them.
+    axes : what scale is to be measured in, of `scaling.axes`; with width or depth among them,
+        runs of the same N and D but of another shape are of another scale.
 
     Raises
     ------
-    LawError : a column is missing, or a setting has no logarithm.
+    LawError : a column is missing, or a setting or an axis has no logarithm.
     InsufficientDataError : too few runs, one scale only, or a setting that never varies.
     """
     kept = usable(runs)
-    scales = scale_table(kept)
+    shape = shape_axes(axes)
+    for axis in shape:
+        _check_positive(kept, axis, "an axis of scale")
+    keys = [PARAMS, TOKENS, *shape]
+    scales = scale_table(kept, shape)
     if len(kept) < MIN_RUNS:
         raise InsufficientDataError(
             f"{len(kept)} completed runs with a finite loss are too few for a law: at least "
@@ -124,28 +147,37 @@ def select(runs: pd.DataFrame, settings: Sequence[str] | None = None) -> Selecti
             f"D = {scales[TOKENS].iloc[0]:.4g}): nothing can be extrapolated from it; "
             "add runs of at least one more size or token budget"
         )
+    if len(scales[list(axes)].drop_duplicates()) < 2:
+        raise InsufficientDataError(
+            f"all {len(kept)} runs have the same {listed(axes)}: nothing can be extrapolated "
+            f"along {'it' if len(axes) == 1 else 'them'}; add runs that differ, or name other axes"
+        )
     if (values := kept[LR].nunique()) < MIN_VALUES:
         raise InsufficientDataError(
-            f"the learning rate takes {_times(values)} in these runs; at least {MIN_VALUES} "
-            "different ones are needed to see where the loss is least"
+            f"the learning rate takes {count_of_values(values)} in these runs; at least "
+            f"{MIN_VALUES} different ones are needed to see where the loss is least"
         )
-    warnings = _scale_warnings(kept)
+    warnings = axis_warnings(kept, scales, axes)
+    if (mixed := mixed_parametrization_warning(kept)) is not None:
+        warnings.append(mixed)
     if settings is None:
-        chosen = _placeable(kept)
+        chosen, incomplete = _placeable(kept, keys)
+        warnings += incomplete
         if BATCH_TOKENS not in chosen:
-            times = _times(kept[BATCH_TOKENS].nunique())
+            times = count_of_values(kept[BATCH_TOKENS].nunique())
             warnings.append(
                 f"the batch size takes {times} in these runs, so its optimum is not predicted"
             )
     else:
         chosen = _asked_for(kept, settings)
-    warnings += [text for name in chosen if (text := _edge_warning(kept, name))]
+    warnings += [text for name in chosen if (text := edge_warning(kept, keys, name))]
     log_scale = np.log(kept[[PARAMS, TOKENS]].to_numpy(dtype=float))
     log_settings = np.log(kept[chosen].to_numpy(dtype=float))
-    index = _scale_index(kept, scales)
+    index = _scale_index(kept, scales, keys)
     return Selection(
         settings=tuple(chosen),
         log_scale=log_scale,
+        log_shape=_log_shape(kept),
         log_settings=log_settings,
         log_loss=np.log(kept[LOSS].to_numpy(dtype=float)),
         scale_index=index,
@@ -156,17 +188,28 @@ def select(runs: pd.DataFrame, settings: Sequence[str] | None = None) -> Selecti
     )
 
 
-def _placeable(kept: pd.DataFrame) -> list[str]:
-    """Return the settings whose optimum the runs can show, the learning rate first."""
-    chosen = [LR]
+def _placeable(kept: pd.DataFrame, keys: list[str]) -> tuple[list[str], list[str]]:
+    """Return the settings whose optimum the runs can show, the learning rate first.
+
+    And a warning for each that would be one of them if all runs told it.
+    """
+    chosen, warnings = [LR], []
     if kept[BATCH_TOKENS].nunique() >= MIN_VALUES:
         chosen.append(BATCH_TOKENS)
     for name in FURTHER_SETTINGS:
-        if name in kept.columns and (kept[name] > 0).all():
-            within = kept.groupby([PARAMS, TOKENS])[name].nunique()
-            if (within >= MIN_VALUES).mean() > 0.5:
-                chosen.append(name)
-    return chosen
+        if name not in kept.columns:
+            continue
+        within = kept.groupby(keys)[name].nunique()
+        if not (within >= MIN_VALUES).mean() > 0.5:
+            continue
+        if lacking := int((~(kept[name] > 0)).sum()):
+            warnings.append(
+                f"the {setting_name(name)} varies, but {lacking} of {len(kept)} runs have none or "
+                "zero, which has no logarithm: its optimum is not predicted"
+            )
+        else:
+            chosen.append(name)
+    return chosen, warnings
 
 
 def _asked_for(kept: pd.DataFrame, settings: Sequence[str]) -> list[str]:
@@ -176,23 +219,42 @@ def _asked_for(kept: pd.DataFrame, settings: Sequence[str]) -> list[str]:
             f"settings are {', '.join(settings) or 'none'}; name each once, {LR!r} among them"
         )
     for name in settings:
-        if name not in kept.columns:
-            raise LawError(f"the runs table has no column {name!r}, which is to be a setting")
-        if not pd.api.types.is_numeric_dtype(kept[name]) or not (kept[name] > 0).all():
-            raise LawError(f"column {name!r} is not a positive number in every run: it has no log")
+        _check_positive(kept, name, "a setting")
         if (values := kept[name].nunique()) < MIN_VALUES:
             raise InsufficientDataError(
-                f"the {setting_name(name)} takes {_times(values)} in these runs; at least "
+                f"the {setting_name(name)} takes {count_of_values(values)} in these runs; at least "
                 f"{MIN_VALUES} different ones are needed to see where the loss is least"
             )
     return list(settings)
 
 
+def _check_positive(kept: pd.DataFrame, name: str, role: str) -> None:
+    if name not in kept.columns:
+        raise LawError(f"the runs table has no column {name!r}, which is to be {role}")
+    if not pd.api.types.is_numeric_dtype(kept[name]) or not _has_logs(kept[name]):
+        raise LawError(f"column {name!r} is not a positive number in every run: it has no log")
+
+
+def _has_logs(column: pd.Series) -> bool:
+    values = column.to_numpy(dtype=float)
+    return bool((np.isfinite(values) & (values > 0)).all())
+
+
+def _log_shape(kept: pd.DataFrame) -> dict[str, Array]:
+    return {
+        axis: np.log(kept[axis].to_numpy(dtype=float))
+        for axis in SHAPE
+        if axis in kept.columns
+        and pd.api.types.is_numeric_dtype(kept[axis])
+        and _has_logs(kept[axis])
+    }
+
+
 def _scale_index(
-    kept: pd.DataFrame, scales: pd.DataFrame
+    kept: pd.DataFrame, scales: pd.DataFrame, keys: list[str]
 ) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    keys = pd.MultiIndex.from_frame(scales[[PARAMS, TOKENS]])
-    return keys.get_indexer(pd.MultiIndex.from_frame(kept[[PARAMS, TOKENS]]))
+    of_scales = pd.MultiIndex.from_frame(scales[keys])
+    return of_scales.get_indexer(pd.MultiIndex.from_frame(kept[keys]))
 
 
 def _best_settings(
@@ -214,39 +276,3 @@ def _is_mu_parametrized(kept: pd.DataFrame) -> bool:
     if PARAMETRIZATION not in kept.columns:
         return False
     return bool(kept[PARAMETRIZATION].isin(list(MU_PARAMETRIZATIONS)).all())
-
-
-def _scale_warnings(kept: pd.DataFrame) -> list[str]:
-    warnings = []
-    for column, what, more in (
-        (PARAMS, "model size N", "sizes"),
-        (TOKENS, "token budget D", "token budgets"),
-    ):
-        first = kept[column].iloc[0]
-        if (kept[column] == first).all():
-            warnings.append(
-                f"all runs have one {what} ({first:.4g}): how the optimum moves "
-                f"with it is taken from the literature, not from these runs; add other {more}"
-            )
-    return warnings
-
-
-def _edge_warning(kept: pd.DataFrame, name: str) -> str | None:
-    """Name a setting whose best value lies at the edge of what was tried, at most scales."""
-    at_edge, judged = 0, 0
-    for _, group in kept.groupby([PARAMS, TOKENS]):
-        if group[name].nunique() < MIN_VALUES:
-            continue
-        judged += 1
-        best = group[name].iloc[int(group[LOSS].to_numpy().argmin())]
-        at_edge += best in (group[name].min(), group[name].max())
-    if at_edge * 2 <= judged:
-        return None
-    return (
-        f"the best {setting_name(name)} lies at the edge of what was tried at {at_edge} of "
-        f"{judged} scales: its optimum may lie outside; widen the range"
-    )
-
-
-def _times(values: int) -> str:
-    return "one value" if values == 1 else f"{values} values only"

@@ -23,6 +23,7 @@ from dashboards.figures.run_rows import by_scale
 from scaling.law import Law
 from scaling.prediction import Interval, Target
 from scaling.published import PUBLISHED
+from scaling.published_law import situation
 from storage.columns import BATCH_TOKENS, COMPLETED, LOSS, LR, PARAMS, STATUS, TOKENS
 
 Array = NDArray[np.float64]
@@ -87,7 +88,7 @@ class LawInfo(NamedTuple):
     setting : "lr" or "batch_tokens".
     axis : "params", or "tokens" where all runs have one size.
     path : the law from the smallest scale to the target, with its interval.
-    published : published laws along `path`.
+    published : published laws along `path`, those whose constants were read first-hand.
     measured, held_out : the scales that the law was fitted to, and those that it did not see.
     target : the target's place on the axis and its predicted optimum; None where there is none.
     level : coverage of the band.
@@ -159,7 +160,7 @@ def get_law_info(
             low=np.array([interval.low for interval in band]),
             high=np.array([interval.high for interval in band]),
         ),
-        published=_published_paths(params, tokens, setting),
+        published=_published_paths(law, params, tokens, setting),
         measured=measured,
         held_out=unseen,
         target=aimed,
@@ -182,14 +183,17 @@ def _course(law: Law, axis: str, target: Target | None) -> Course:
     return Course(PARAMS, tokens / params if per_param else tokens, per_param)
 
 
-def _published_paths(params: Array, tokens: Array, setting: str) -> tuple[PublishedPath, ...]:
-    scales = [(float(n), float(d)) for n, d in zip(params, tokens, strict=True)]
+def _published_paths(
+    law: Law, params: Array, tokens: Array, setting: str
+) -> tuple[PublishedPath, ...]:
+    at = [situation(law, float(n), float(d)) for n, d in zip(params, tokens, strict=True)]
     paths = (
         PublishedPath(
             published.name,
-            np.array([published.optimum(*scale).get(setting, np.nan) for scale in scales]),
+            np.array([published.optimum(scale).get(setting, np.nan) for scale in at]),
         )
         for published in PUBLISHED
+        if published.checked
     )
     return tuple(path for path in paths if np.isfinite(path.value).any())
 

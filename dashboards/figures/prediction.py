@@ -1,19 +1,23 @@
 """The prediction: each setting's interval at the target, beside what published laws say.
 
-plot_prediction(get_prediction_info(law.predict(params=7e9, tokens=1.4e11))).show()
+plot_prediction(get_prediction_info(law.predict(params=7e9, tokens=1.4e11), law)).show()
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboards import theme
+from scaling.law import Law
 from scaling.prediction import Interval, Prediction
-from scaling.published import PUBLISHED
+from scaling.published import published_optima
+from scaling.published_law import situation
 from storage.columns import BATCH_TOKENS, LR
 
 TITLES = {LR: "learning rate", BATCH_TOKENS: "batch, tokens a step"}
@@ -37,10 +41,20 @@ class PredictionInfo(NamedTuple):
     level: float
 
 
-def get_prediction_info(prediction: Prediction) -> PredictionInfo:
-    """Put the published laws beside a prediction."""
+def get_prediction_info(
+    prediction: Prediction, law: Law, *, experts: float = math.nan
+) -> PredictionInfo:
+    """Put the published laws beside a prediction.
+
+    Parameters
+    ----------
+    law : the one that predicted.
+    experts : of each layer, which some published laws ask for; NaN where not known.
+    """
     target = prediction.target
-    published = [(law.name, law.optimum(target.params, target.tokens)) for law in PUBLISHED]
+    published = published_optima(
+        situation(law, target.params, target.tokens, experts=experts, shape=target.shape)
+    ).set_index("law")
     return PredictionInfo(
         target=(
             f"N = {theme.format_count(target.params)}, D = {theme.format_count(target.tokens)}"
@@ -49,7 +63,7 @@ def get_prediction_info(prediction: Prediction) -> PredictionInfo:
             SettingInfo(
                 name,
                 interval,
-                tuple((law, values[name]) for law, values in published if name in values),
+                _said(published, name),
             )
             for name, interval in prediction.optimum.items()
         ),
@@ -63,6 +77,13 @@ def get_prediction_info(prediction: Prediction) -> PredictionInfo:
         ),
         level=prediction.level,
     )
+
+
+def _said(published: pd.DataFrame, setting: str) -> tuple[tuple[str, float], ...]:
+    if setting not in published:
+        return ()
+    values = published[setting].dropna()
+    return tuple(zip(values.index.astype(str), values.tolist(), strict=True))
 
 
 def plot_prediction(info: PredictionInfo) -> go.Figure:
@@ -153,6 +174,7 @@ def _draw_setting(drawn: go.Figure, info: SettingInfo, level: float, row: int) -
     )
     drawn.update_yaxes(
         categoryorder="array",
+        dtick=1,
         categoryarray=[*reversed(names), "this law"],
         range=[-0.6, len(names) + 0.75],
         showgrid=False,

@@ -15,15 +15,27 @@ from dashboards import theme
 from storage.columns import PARAMS, TOKENS
 
 LEAST_GAP = 0.01  # %; smaller gaps are drawn here, for the axis is logarithmic
+ROW_HEIGHT = 38  # px
 THIS_LAW = "this law"
+SECOND_HAND = "second-hand"
 
 
 class LawGaps(NamedTuple):
-    """One law's gaps, %: a value a scale (params, tokens), and their mean."""
+    """One law's gaps over scales.
+
+    Attributes
+    ----------
+    law : its name, marked where its constants are quoted second-hand.
+    gaps : %, a value a scale.
+    scales : (params, tokens) of each.
+    beyond : which of them lie outside the range that a published law was fitted to.
+    mean : of the gaps.
+    """
 
     law: str
     gaps: tuple[float, ...]
     scales: tuple[tuple[float, float], ...]
+    beyond: tuple[bool, ...]
     mean: float
 
 
@@ -58,9 +70,10 @@ def get_published_info(comparison: pd.DataFrame, law_name: str) -> PublishedInfo
         rows = comparison[comparison["law"] == name]
         laws.append(
             LawGaps(
-                law=THIS_LAW if name == law_name else str(name),
+                law=THIS_LAW if name == law_name else _label(str(name), rows),
                 gaps=tuple(float(gap) for gap in rows[column]),
                 scales=tuple(zip(rows[PARAMS].tolist(), rows[TOKENS].tolist(), strict=True)),
+                beyond=tuple(in_range is False for in_range in rows["in_range"]),
                 mean=float(rows[column].mean()),
             )
         )
@@ -73,26 +86,36 @@ def get_published_info(comparison: pd.DataFrame, law_name: str) -> PublishedInfo
     )
 
 
+def _label(name: str, rows: pd.DataFrame) -> str:
+    return f"{name} ({SECOND_HAND})" if rows["second_hand"].any() else name
+
+
 def plot_published(info: PublishedInfo) -> go.Figure:
-    """Draw a row a law: a dot a scale, and a bar at the mean."""
-    drawn = theme.figure(height=130 + 46 * len(info.laws))
+    """Draw a row a law: a dot a scale, open where the law claims none, and a bar at the mean."""
+    drawn = theme.figure(height=130 + ROW_HEIGHT * len(info.laws))
     colours = theme.size_colours(info.sizes)
     named: set[float] = set()
     for law in info.laws:
-        for (params, tokens), gap in zip(law.scales, law.gaps, strict=True):
+        for (params, tokens), gap, beyond in zip(law.scales, law.gaps, law.beyond, strict=True):
             drawn.add_trace(
                 go.Scatter(
                     x=[max(gap, LEAST_GAP)],
                     y=[law.law],
                     mode="markers",
-                    marker={"size": 9, "color": colours[params], "opacity": 0.85},
+                    marker={
+                        "size": 9,
+                        "color": colours[params],
+                        "opacity": 0.85,
+                        "symbol": "circle-open" if beyond else "circle",
+                    },
                     name=theme.format_count(params),
                     legendgroup=str(params),
                     showlegend=params not in named,
                     hovertemplate=(
                         f"{law.law} at N = {theme.format_count(params)}, "
                         f"D = {theme.format_count(tokens)}: {theme.format_percent(gap)}"
-                        "<extra></extra>"
+                        + (", outside its range" if beyond else "")
+                        + "<extra></extra>"
                     ),
                     cliponaxis=False,
                 )
@@ -117,6 +140,7 @@ def plot_published(info: PublishedInfo) -> go.Figure:
     )
     drawn.update_yaxes(
         categoryorder="array",
+        dtick=1,
         categoryarray=[law.law for law in reversed(info.laws)],
         range=[-0.6, len(info.laws) - 0.4],
     )

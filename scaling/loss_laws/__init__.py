@@ -4,6 +4,7 @@ Where `scaling.law` also places the hyperparameters, these laws take each scale'
 
 - `fitting`: fit a `law` to a runs table (`fit_loss_law`), in the form of Chinchilla or any other
   sum of power laws (`forms`), of Kaplan (`kaplan`), or for tokens seen again (`repeated_data`);
+- `choice`: a law by the name of its form, and how each form predicts the largest scales;
 - `published`: the same laws with the constants that others found;
 - `approaches`: how the best N and D grow with compute, in each of Chinchilla's three ways;
 - `budget`: the best N and D for a budget of FLOPs, seconds or money; `step_time` measures what a

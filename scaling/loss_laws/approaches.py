@@ -127,6 +127,11 @@ def isoflop_minima(
     """
     table = _usable(runs, (PARAMS, TOKENS, LOSS)).sort_values([FLOPS, PARAMS, LOSS])
     groups = _isoflop_groups(table, budgets)
+    if not groups:
+        raise InsufficientDataError(
+            f"no runs of {MIN_SIZES} sizes or more have one compute (within {SAME_BUDGET:.0%}): "
+            "add runs of other sizes at the same 6ND"
+        )
     rng = np.random.default_rng(seed)
     minima = [_parabola_minimum(group, rng, n_draws) for group in groups]
     shown = [index for index, minimum in enumerate(minima) if np.isfinite(minimum[0, 0])]

@@ -18,10 +18,9 @@ from numpy.typing import ArrayLike
 
 from scaling.errors import LawError
 from scaling.loss_laws.law import LossLaw, interval
-from scaling.loss_laws.repeated_data import UNIQUE_TOKENS
 from scaling.loss_surface import Array
 from scaling.prediction import Interval, Regret
-from storage.columns import PARAMS, TOKENS
+from storage.columns import PARAMS, TOKENS, UNIQUE_TOKENS
 
 FAR_BUDGET = 1000.0  # beyond this many times the largest measured cost, say so
 LEAST_PARAMS = 1e3

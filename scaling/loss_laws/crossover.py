@@ -53,9 +53,10 @@ class Crossover:
                 f"no crossing within {low:.3g}..{high:.3g} {self.unit}: "
                 f"{self.better_below} is better throughout{sure}"
             )
+        sure = "" if math.isnan(self.certainty) else f"; {self.certainty:.0%} of the draws cross"
         return (
             f"{self.better_below} is better below {self.budget.value:.3g} {self.unit} "
-            f"({self.budget.low:.3g}..{self.budget.high:.3g}), {self.better_above} above"
+            f"({self.budget.low:.3g}..{self.budget.high:.3g}{sure}), {self.better_above} above"
         )
 
 

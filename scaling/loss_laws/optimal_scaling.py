@@ -37,11 +37,24 @@ class OptimalScaling:
 
     def at(self, flops: float, *, level: float = 0.9) -> tuple[Interval, Interval]:
         """Return the best N and D of a compute budget."""
+        log_params, log_tokens = self._logs(flops)
+        return interval(np.exp(log_params), level), interval(np.exp(log_tokens), level)
+
+    def tokens_per_param(self, flops: float, *, level: float = 0.9) -> Interval:
+        """Return D/N at the best N and D of a compute budget."""
+        log_params, log_tokens = self._logs(flops)
+        return interval(np.exp(log_tokens - log_params), level)
+
+    def exponent(self, name: str, *, level: float = 0.9) -> Interval:
+        """Return the power of C with which the best params, or tokens, grow."""
+        return interval(self.lines[:, (PARAMS, TOKENS).index(name), 1], level)
+
+    def _logs(self, flops: float) -> tuple[Array, Array]:
+        """Return log N and log D at a compute budget, (1 + n_draws,) each."""
         if not (np.isfinite(flops) and flops > 0):
             raise LawError(f"flops is {flops}; it must be a positive number")
         logs = self.lines[..., 0] + self.lines[..., 1] * (np.log(flops) - self.centre)
-        params, tokens = np.exp(logs).T
-        return interval(params, level), interval(tokens, level)
+        return logs[:, 0], logs[:, 1]
 
     def terms(self, *, level: float = 0.9) -> pd.DataFrame:
         """Return both power laws' constants: columns term, value, low, high, meaning."""

@@ -1,7 +1,7 @@
 """Loss laws that others fitted, to stand beside one's own.
 
 `checked` is true where the constants were held against the authors' own data; the others are
-second-hand.
+second-hand: quoted by others, even where several quote them alike.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ PUBLISHED_LOSS_LAWS: tuple[PublishedLossLaw, ...] = (
             KAPLAN,
             {"N_c": 6.4e13, "D_c": 1.8e13, "alpha_N": 0.076, "alpha_D": 0.103},
         ),
-        source="Kaplan et al. 2020, arXiv 2001.08361",
+        source="Kaplan et al. 2020, arXiv 2001.08361, table 2 as a public replication quotes it",
         conventions="N without embeddings; WebText2; stopped early",
         checked=False,
     ),
@@ -71,7 +71,7 @@ PUBLISHED_LOSS_LAWS: tuple[PublishedLossLaw, ...] = (
                 "R_N": 5.310,
             },
         ),
-        source="Muennighoff et al. 2023, arXiv 2305.16264",
+        source="Muennighoff et al. 2023, arXiv 2305.16264, quoted second-hand",
         conventions="C4; one exponent for N and D; R_N of the same paper",
         checked=False,
     ),

@@ -22,9 +22,8 @@ from scaling.loss_laws.forms import CHINCHILLA, named
 from scaling.loss_laws.huber_fit import Limits
 from scaling.loss_laws.points import check_scales
 from scaling.loss_surface import Array
-from storage.columns import PARAMS, TOKENS
+from storage.columns import PARAMS, TOKENS, UNIQUE_TOKENS
 
-UNIQUE_TOKENS = "unique_tokens"
 RATES = (0.1, 1e4)  # R*: below, the first repetition is worthless; above, none ever is
 START_RATES = (3.0, 15.0)
 MIN_REPETITIONS = 1.0  # some run must see its data twice for R* to be fitted

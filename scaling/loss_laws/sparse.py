@@ -9,10 +9,15 @@ pruned. So a runs table whose `params` are such averages is fitted and asked lik
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from scaling.errors import LawError
 from scaling.loss_surface import Array
+from storage.columns import FLOPS, PARAMS, TOKENS
+
+FINAL_SPARSITY = "final_sparsity"
+PRUNING = {"pruning_start": 0.25, "pruning_end": 0.75}  # shares of training, and their usual values
 
 
 def average_params(tokens: ArrayLike, params: ArrayLike) -> float:
@@ -42,8 +47,8 @@ def gradual_pruning(
     final_sparsity: float,
     tokens: float,
     *,
-    start: float = 0.25,
-    end: float = 0.75,
+    start: float = PRUNING["pruning_start"],
+    end: float = PRUNING["pruning_end"],
     n_points: int = 257,
 ) -> tuple[Array, Array]:
     """Return the tokens and params of gradual magnitude pruning, as `average_params` takes them.
@@ -66,3 +71,49 @@ def gradual_pruning(
     shares = np.concatenate([[0.0], start + (end - start) * along, [1.0]])
     sparsity = final_sparsity * np.concatenate([[0.0], 1 - (1 - along) ** 3, [1.0]])
     return shares * tokens, params * (1 - sparsity)
+
+
+def with_average_params(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return runs whose params are averages over gradual pruning.
+
+    FLOPs that are 6ND of the dense model, as they are where none were measured, become those of
+    the average.
+
+    Parameters
+    ----------
+    runs : a runs table whose params are counted before anything is pruned, with a column
+        final_sparsity (0 for a dense run; empty counts as 0), and pruning_start and pruning_end,
+        shares of training, where they are not a quarter and three quarters.
+
+    Raises
+    ------
+    LawError : there is no column final_sparsity, or a value is none of a pruning schedule.
+    """
+    if FINAL_SPARSITY not in runs.columns:
+        raise LawError(
+            f"the runs table has no column '{FINAL_SPARSITY}'; sparse pre-training needs it, the "
+            "share of params that is pruned in the end, 0 for a dense run"
+        )
+    usual = {FINAL_SPARSITY: 0.0} | PRUNING
+    given = pd.DataFrame(
+        {
+            name: pd.to_numeric(runs[name], errors="coerce").where(runs[name].notna(), value)
+            if name in runs.columns
+            else value
+            for name, value in usual.items()
+        },
+        index=runs.index,
+    )
+    schedules, which = np.unique(given.to_numpy(dtype=float), axis=0, return_inverse=True)
+    shares = np.array(
+        [
+            average_params(*gradual_pruning(1.0, sparsity, 1.0, start=start, end=end))
+            for sparsity, start, end in schedules
+        ]
+    )
+    averaged = runs.assign(**{PARAMS: runs[PARAMS] * shares[which]})
+    if FLOPS in runs.columns:
+        is_filled = np.isclose(runs[FLOPS], 6.0 * runs[PARAMS] * runs[TOKENS])
+        of_average = 6.0 * averaged[PARAMS] * averaged[TOKENS]
+        averaged[FLOPS] = runs[FLOPS].where(~is_filled, of_average)
+    return averaged

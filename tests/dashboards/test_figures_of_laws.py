@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from dashboards import theme
 from dashboards.figures.held_out import get_held_out_info, plot_held_out
 from dashboards.figures.law import get_law_info, plot_law
 from dashboards.figures.prediction import get_prediction_info, plot_prediction
@@ -52,12 +53,13 @@ def test_the_law_and_the_held_out_scale_are_in_the_drawing(law, runs, check, pre
     info = get_law_info(law, runs, "lr", held_out=[check.runs], target=prediction.target)
     names = {trace.name for trace in plot_law(info).data}
     assert {"this law", "90% interval", "best runs", "held-out scale", "target"} <= names
-    assert {published.name for published in PUBLISHED} <= names
+    assert {published.name for published in PUBLISHED if published.checked} <= names
+    assert "MiniCPM" not in names
 
 
-def test_a_law_that_is_silent_on_the_batch_is_not_drawn_there(law, runs):
-    info = get_law_info(law, runs, "batch_tokens")
-    assert "Kaplan et al." not in {path.name for path in info.published}
+def test_every_line_of_a_published_law_has_a_dash_of_its_own(law, runs):
+    for setting in law.settings:
+        assert len(get_law_info(law, runs, setting).published) <= len(theme.DASHES)
 
 
 def test_runs_of_one_size_are_drawn_against_tokens(simulate):
@@ -117,17 +119,23 @@ def test_a_law_without_batches_is_drawn_too(simulate):
     runs = simulate([24_576, 98_304, 393_216], [20], n_runs=16, seed=5)
     law = fit_law(runs.assign(batch_tokens=1024.0))
     assert law.settings == ("lr",)
-    info = get_prediction_info(law.predict(*TARGET))
+    info = get_prediction_info(law.predict(*TARGET), law)
     assert [setting.setting for setting in info.settings] == ["lr"]
     assert len(plot_prediction(info).data) == 2
 
 
-def test_the_prediction_stands_beside_the_published_laws(prediction):
-    info = get_prediction_info(prediction)
+def test_the_prediction_stands_beside_the_published_laws(prediction, law):
+    info = get_prediction_info(prediction, law)
     lr, batch = info.settings
-    assert len(lr.published) == len(PUBLISHED)
-    assert "Kaplan et al." not in dict(batch.published)
-    assert dict(lr.published)["Step Law"] == PUBLISHED[0].optimum(*TARGET)["lr"]
+    assert "MiniCPM" not in dict(lr.published)
+    assert dict(batch.published)["MiniCPM"] == pytest.approx(
+        1.21e9 * prediction.loss.value**-6.24, rel=1e-6
+    )
+    assert dict(lr.published)["Step Law"] == pytest.approx(
+        1.79 * TARGET[0] ** -0.713 * TARGET[1] ** 0.307
+    )
+    told = get_prediction_info(prediction, law, experts=1).settings[0]
+    assert set(dict(told.published)) - set(dict(lr.published)) == {"Joint MoE"}
     drawn = plot_prediction(info)
     bar = next(trace for trace in drawn.data if trace.error_x.array is not None)
     assert bar.x[0] + bar.error_x.array[0] == pytest.approx(prediction.optimum["lr"].high)
@@ -141,6 +149,16 @@ def test_laws_are_ordered_by_what_their_settings_cost(law, runs):
     assert means == sorted(means)
     assert "this law" in {gaps.law for gaps in info.laws}
     assert all(len(gaps.gaps) == law.n_scales for gaps in info.laws)
+
+
+def test_laws_out_of_range_and_second_hand_are_marked(law, runs):
+    info = get_published_info(compare(law, runs), law.name)
+    laws = {gaps.law: gaps for gaps in info.laws}
+    assert "MiniCPM (second-hand)" in laws
+    assert all(laws["Step Law"].beyond)  # these models are a thousand times smaller than theirs
+    assert not any(laws["DeepSeek LLM"].beyond)
+    drawn = [trace for trace in plot_published(info).data if trace.y[0] == "Step Law"]
+    assert {trace.marker.symbol for trace in drawn if trace.name != "mean"} == {"circle-open"}
 
 
 def test_the_measure_is_the_finer_one_only_where_every_scale_has_it(law, runs):

@@ -6,7 +6,8 @@ from scaling.backtest import backtest, best_constant, compare, held_out
 from scaling.errors import InsufficientDataError, LawError
 from scaling.fitting import fit_law
 from scaling.gaps import quadratic_basin, setting_gap
-from scaling.published import PUBLISHED, published_optima
+from scaling.published import PUBLISHED
+from storage.runs_table import read_runs
 
 SMALL, LARGE = (4e7, 1.6e9), (1.6e8, 6.4e9)
 
@@ -18,7 +19,7 @@ def test_backtest_scores_every_law_on_the_scales_left_out(runs):
         "loss-surface",
         "best constant",
         *(law.name for law in PUBLISHED),
-    }
+    } - set(scores.attrs["not_scored"])
     assert scores.groupby("law").size().unique() == [2]
     assert largest["params"] in set(scores["params"])
     gaps = scores.groupby("law")["quadratic_gap_pct"].mean()
@@ -101,24 +102,51 @@ def test_best_constant_is_the_cheapest_measured_setting():
 
 def test_compare_puts_the_published_laws_beside_the_fitted_one(runs):
     table = compare(fit_law(runs, n_draws=2), runs)
-    assert len(table) == 6 * (2 + len(PUBLISHED))
-    kaplan = table[table["law"] == "Kaplan et al."]
-    assert kaplan["batch_tokens"].isna().all()
-    assert kaplan["nearest_gap_pct"].notna().all()
+    left_out = table.attrs["not_scored"]
+    assert set(left_out) == {"Joint MoE", "Power scheduler"}
+    assert len(table) == 6 * (2 + len(PUBLISHED) - len(left_out))
+    minicpm = table[table["law"] == "MiniCPM"]
+    assert minicpm["lr"].isna().all()
+    assert minicpm["nearest_gap_pct"].notna().all()
 
 
-@pytest.mark.parametrize(
-    ("name", "lr", "batch"),
-    [
-        # By hand from the published formulas, at N = 1e9, D = 2e10 (C = 1.2e20).
-        ("Step Law", 1.79 * 1e9**-0.713 * 2e10**0.307, 0.58 * 2e10**0.571),
-        ("DeepSeek LLM", 0.3118 * 1.2e20**-0.125, 0.2920 * 1.2e20**0.3271),
-        ("Porian et al.", 0.0047 / (1e9 / 108e6) ** (1 / 3), 327680 * (1e9 / 108e6) ** (2 / 3)),
-        ("Kaplan et al.", 3.239e-3 - 1.395e-4 * np.log(1e9), np.nan),
-    ],
-)
-def test_published_laws(name, lr, batch):
-    row = published_optima(1e9, 2e10).set_index("law").loc[name]
-    assert row["lr"] == pytest.approx(lr)
-    assert row["batch_tokens"] == pytest.approx(batch, nan_ok=True)
-    assert row["source"]
+def test_a_law_silent_of_the_rate_is_judged_with_the_constant_one(runs):
+    table = compare(fit_law(runs, n_draws=2), runs)
+    (constant,) = table.loc[table["law"] == "best constant", "lr"].unique()
+    for row in table[table["law"] == "Power Lines"].itertuples():
+        scale = runs[(runs["params"] == row.params) & (runs["tokens"] == row.tokens)]
+        gap = setting_gap(scale, {"lr": constant, "batch_tokens": row.batch_tokens})
+        assert row.nearest_gap_pct == gap.nearest_pct
+
+
+def test_scores_say_whether_a_scale_is_in_range_and_a_law_second_hand(runs):
+    table = compare(fit_law(runs, n_draws=2), runs).set_index("law")
+    assert set(table.loc["Step Law", "in_range"]) == {False}
+    assert set(table.loc["DeepSeek LLM", "in_range"]) == {None}
+    assert set(table.loc["best constant", "in_range"]) == {None}
+    assert table.groupby("law")["second_hand"].first()[["Step Law", "MiniCPM"]].tolist() == [
+        False,
+        True,
+    ]
+
+
+def test_a_dense_model_said_to_be_one_brings_in_the_law_of_experts(runs):
+    table = compare(fit_law(runs, n_draws=2), runs.assign(experts=1))
+    assert "Joint MoE" not in table.attrs["not_scored"]
+    assert (table["law"] == "Joint MoE").sum() == 6
+
+
+def test_where_only_the_rate_is_placed_laws_of_the_batch_are_left_out(runs):
+    table = compare(fit_law(runs.assign(batch_tokens=2.0**17)), runs.assign(batch_tokens=2.0**17))
+    assert table.attrs["not_scored"]["MiniCPM"] == "it says nothing of lr"
+    assert "Power Lines" in table.attrs["not_scored"]
+    assert "MiniCPM" not in set(table["law"])
+
+
+def test_published_grids_rank_as_they_are_known_to(shared_data):
+    """On sixteen grids, of which these are eight, the order is known; see the data's readme."""
+    runs = read_runs(shared_data / "steplaw_small.csv")
+    runs = runs[runs["loss"] < 4]
+    gaps = compare(fit_law(runs, n_draws=2), runs).groupby("law")["nearest_gap_pct"].mean()
+    known = ["Step Law", "best constant", "Porian et al.", "DeepSeek LLM"]
+    assert gaps[known].is_monotonic_increasing

@@ -17,18 +17,27 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def random_surface(
-    seed: int, n_settings: int, n_axes: int = 2, n_runs: int = 7, n_surfaces: int = 3
+    seed: int,
+    n_settings: int,
+    n_axes: int = 2,
+    n_size_axes: int = 1,
+    n_runs: int = 7,
+    n_surfaces: int = 3,
 ):
     rng = np.random.default_rng(seed)
-    layout = Layout(n_settings, n_axes)
+    layout = Layout(n_settings, n_axes, n_size_axes)
     theta = rng.normal(0, 0.5, (n_surfaces, layout.size))
     data = SurfaceData(rng.normal(0, 1, (n_runs, n_axes)), rng.normal(0, 1.5, (n_runs, n_settings)))
     return layout, theta, data
 
 
-@given(seed=seeds, n_settings=st.integers(1, 3), n_axes=st.integers(1, 3))
-def test_jacobian_is_the_derivative(seed, n_settings, n_axes):
-    layout, theta, data = random_surface(seed, n_settings, n_axes)
+@given(
+    seed=seeds,
+    n_settings=st.integers(1, 3),
+    axes=st.sampled_from([(1, 1), (2, 1), (3, 1), (2, 2), (3, 2), (4, 3)]),
+)
+def test_jacobian_is_the_derivative(seed, n_settings, axes):
+    layout, theta, data = random_surface(seed, n_settings, *axes)
     log_loss, height, jacobian = surface_and_jacobian(theta, layout, data)
     value, value_height = surface(theta, layout, data)
     np.testing.assert_allclose(log_loss, value, rtol=1e-12)

@@ -23,3 +23,8 @@ def test_chinchilla_itself_is_predicted_about_as_measured():
     # 70 billion parameters on 1.4 trillion tokens.
     for name in ("hoffmann-2022", "besiroglu-2024"):
         assert 1.9 < float(published_loss_law(name).law.loss(70e9, 1.4e12)) < 2.1
+
+
+def test_kaplans_joint_law_tends_to_his_law_of_size_alone():
+    law = published_loss_law("kaplan-2020").law
+    assert float(law.loss(1e9, 1e20)) == pytest.approx((6.4e13 / 1e9) ** 0.076, rel=1e-3)
