@@ -2,13 +2,15 @@
 
 The law answers what it was fitted to. What it cannot know, such as a batch where the runs had one
 only, comes from the rules of `scaling.rules`, which are handed on with their names and sources.
+Where the runs have a column `critical_batch_tokens`, measured as by `scaling.gradient_noise`, a
+note compares the batch with it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hyperlaw.errors import InputError, MissingError
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from scaling.law import Law
     from scaling.prediction import Interval, Prediction
     from scaling.rules import Adjustment
+
+
+CRITICAL_BATCH_TOKENS: Final = "critical_batch_tokens"
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ def answer(
     *,
     params: float,
     tokens: float,
+    width: float | None = None,
+    depth: float | None = None,
     level: float = 0.9,
     batch_tokens: float | None = None,
     decay: float | None = None,
@@ -52,6 +59,7 @@ def answer(
     law : asked for the optimum.
     runs : the runs behind it; None where they are not at hand.
     params, tokens : the target.
+    width, depth : the target's, where the law stands on them; see `scaling.law.Law.predict`.
     level : coverage of the intervals.
     batch_tokens : the batch that the target will have; the law's, or that of the runs, if None.
     decay : the weight decay of the runs; that of their column where it has one value, if None.
@@ -66,13 +74,16 @@ def answer(
 
     if batch_tokens is not None and not (math.isfinite(batch_tokens) and batch_tokens > 0):
         raise InputError(f"--batch-tokens is {batch_tokens}; it must be a positive number")
-    if batch_tokens is None:
-        given = Answer(law.predict(params, tokens, level=level))
-    elif BATCH_TOKENS in law.settings:
-        fixed = {BATCH_TOKENS: batch_tokens}
-        given = Answer(law.predict(params, tokens, level=level, fixed=fixed))
-    else:
-        given = _moved(law.predict(params, tokens, level=level), runs, batch_tokens)
+    fixed = {} if batch_tokens is None else {BATCH_TOKENS: batch_tokens}
+    known = {name: value for name, value in fixed.items() if name in law.settings}
+    predicted = law.predict(params, tokens, width=width, depth=depth, level=level, fixed=known)
+    given = Answer(predicted)
+    if batch_tokens is not None and not known:
+        given = _moved(predicted, runs, batch_tokens)
+    note = _beside_critical_batch(runs, given.prediction, batch_tokens)
+    if note is not None:
+        notes = (*given.prediction.notes, note)
+        given = replace(given, prediction=replace(given.prediction, notes=notes))
     held = _held_timescale(law, runs, given.prediction, batch_tokens, decay)
     return given if held is None else replace(given, rules=(*given.rules, held))
 
@@ -134,7 +145,8 @@ def _held_timescale(
         return None
     largest = law.scales.iloc[-1]
     params, tokens = float(largest[PARAMS]), float(largest[TOKENS])
-    best = {name: float(value) for name, value in law.optimum(params, tokens).items()}
+    shape = {axis: float(largest[axis]) for axis in law.shape_axes}
+    best = {name: float(value) for name, value in law.optimum(params, tokens, **shape).items()}
     batch = best.get(BATCH_TOKENS) or (None if runs is None else _only_value(runs, BATCH_TOKENS))
     if batch is None and decay is not None:
         raise InputError(
@@ -151,6 +163,40 @@ def _held_timescale(
         batch_tokens=target_batch,
         lr=prediction.optimum[LR].value,
         tokens=prediction.target.tokens,
+    )
+
+
+def _beside_critical_batch(
+    runs: pd.DataFrame | None, prediction: Prediction, batch_tokens: float | None
+) -> str | None:
+    """Say how the target's batch compares with the critical batch that the runs measured.
+
+    It is that of the largest scale that has one, the geometric mean over its runs. None where none
+    was measured, or the batch is not known.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from storage.columns import BATCH_TOKENS, PARAMS, TOKENS
+
+    predicted = prediction.optimum.get(BATCH_TOKENS)
+    batch = batch_tokens if predicted is None else predicted.value
+    if runs is None or CRITICAL_BATCH_TOKENS not in runs.columns or batch is None:
+        return None
+    critical = pd.to_numeric(runs[CRITICAL_BATCH_TOKENS], errors="coerce")
+    measured = runs.assign(**{CRITICAL_BATCH_TOKENS: critical})[critical.notna()]
+    if measured.empty:
+        return None
+    if (measured[CRITICAL_BATCH_TOKENS] <= 0).any():
+        raise InputError(f"column {CRITICAL_BATCH_TOKENS} has values that are not positive")
+    scales = measured.assign(flops=measured[PARAMS] * measured[TOKENS])
+    largest = scales[scales["flops"] == scales["flops"].max()]
+    value = float(np.exp(np.log(largest[CRITICAL_BATCH_TOKENS]).mean()))
+    what = "predicted" if predicted is not None else "given"
+    return (
+        f"the {what} batch is {batch / value:.2g} times the critical batch measured at the largest "
+        f"scale ({value:,.0f} tokens at N = {float(largest[PARAMS].iloc[0]):.4g}, "
+        f"D = {float(largest[TOKENS].iloc[0]):.4g}); a batch well beyond it buys few steps"
     )
 
 

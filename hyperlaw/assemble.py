@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -78,12 +79,27 @@ def checks_of(law: Law, runs: pd.DataFrame) -> list[HeldOut]:
 
 
 def mean_gaps(scores: pd.DataFrame) -> pd.DataFrame:
-    """Average each law's gaps over scales, best first; `scores` is of `scaling.backtest`."""
+    """Average each law's gaps over scales, best first; `scores` is of `scaling.backtest`.
+
+    `in_range` becomes the number of scales that a published law was fitted to, NaN where not known.
+    """
     gaps = ["nearest_gap_pct", "quadratic_gap_pct"]
     grouped = scores.groupby("law", sort=False)
     means = grouped[gaps].mean()
     means.insert(0, "scales", grouped.size())
+    means["in_range"] = grouped["in_range"].agg(_count_known)
+    means["second_hand"] = grouped["second_hand"].first()
     return means.reset_index().sort_values("nearest_gap_pct", kind="stable", ignore_index=True)
+
+
+def not_scored(scores: pd.DataFrame) -> list[dict[str, str]]:
+    """Return the published laws that scores of `scaling.backtest` leave out, with reasons."""
+    left_out: dict[str, str] = scores.attrs["not_scored"]
+    return [{"law": name, "reason": reason} for name, reason in left_out.items()]
+
+
+def _count_known(in_range: pd.Series) -> float:
+    return math.nan if in_range.isna().any() else float(sum(in_range))
 
 
 def _next_commands(

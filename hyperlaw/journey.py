@@ -84,7 +84,7 @@ def run_demo(folder: Path) -> None:
             f"  N = {output.count(params)} parameters on D = {output.count(tokens)} tokens: "
             f"{tokens / params:.3g} tokens a parameter, as the largest proxies had"
         )
-        show.print_prediction(law.predict(*target))
+        show.print_prediction(law.predict(*target), law)
     with _step(5, "write the report"):
         _write_report(source, law, check, target, place)
     print_line(f"The whole way in {output.duration(time.monotonic() - began)}.")

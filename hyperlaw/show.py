@@ -21,14 +21,28 @@ if TYPE_CHECKING:
     from scaling.prediction import Prediction
     from scaling.rules import Adjustment
 
-PUBLISHED_TITLE: Final = "What published laws say there (AdamW, standard parametrization)"
+PUBLISHED_TITLE: Final = (
+    "What published laws say there (AdamW, most under the standard parametrization)"
+)
 N: Final = Cell("params", "N", output.count, right=True)
 D: Final = Cell("tokens", "D", output.count, right=True)
 
 
-def print_prediction(prediction: Prediction, rules: Sequence[Adjustment] = ()) -> None:
-    """Print a prediction, the rules applied to it, what published laws say, and the warnings."""
-    from scaling.published import published_optima
+def print_prediction(
+    prediction: Prediction,
+    law: Law,
+    rules: Sequence[Adjustment] = (),
+    runs: pd.DataFrame | None = None,
+) -> None:
+    """Print a prediction, the rules applied to it, what published laws say, and the warnings.
+
+    Parameters
+    ----------
+    law : the one that predicted.
+    runs : those behind it, where they are at hand: some published laws ask for more than it knows.
+    """
+    from scaling.published import published_optima, silent_laws
+    from scaling.published_law import experts_of, situation
 
     console = output.stdout()
     console.print(prediction)
@@ -36,16 +50,23 @@ def print_prediction(prediction: Prediction, rules: Sequence[Adjustment] = ()) -
         print_line(f"note: {note}")
     for rule in rules:
         print_line(f"rule: {_rule(rule)}")
-    published = published_optima(prediction.target.params, prediction.target.tokens)
+    target = prediction.target
+    experts = experts_of(runs)
+    at = situation(law, target.params, target.tokens, experts=experts, shape=target.shape)
+    published = published_optima(at)
     cells = (
         Cell("law"),
         Cell("lr", show=output.rate, right=True),
         Cell("batch_tokens", show=output.whole, right=True),
+        Cell("weight_decay", show=output.rate, right=True),
+        Cell("in_range", "in its range", yes_or_no, right=True),
         Cell("source"),
     )
     console.print(frame_table(published, cells, title=PUBLISHED_TITLE))
-    law = prediction.law
-    print_line(f"law '{law.name}', fitted to {law.runs} runs of {law.scales} scales")
+    for name, reason in silent_laws(at, tuple(published.columns)).items():
+        print_line(f"  {name} says nothing here: {reason}")
+    answered = prediction.law
+    print_line(f"law '{answered.name}', fitted to {answered.runs} runs of {answered.scales} scales")
     output.print_warnings(prediction.warnings)
 
 
@@ -53,7 +74,7 @@ def print_law(law: Law) -> None:
     """Print a law: its formulas, its constants with intervals, and the scales it stands on."""
     print_line(f"law '{law.name}': {law.n_runs} runs of {law.n_scales} scales")
     print_formulas(law)
-    for line in _forms(law):
+    for line in (*_forms(law), *_transfer(law)):
         print_line(f"  {line}")
     terms = (
         Cell("term"),
@@ -65,6 +86,7 @@ def print_law(law: Law) -> None:
     scales = (
         N,
         D,
+        *(Cell(axis, show=output.whole, right=True) for axis in law.shape_axes),
         Cell("flops", "6ND", output.compute, right=True),
         Cell("runs", right=True),
         Cell("diverged", right=True),
@@ -84,12 +106,37 @@ def print_formulas(law: Law) -> None:
 
 
 def _forms(law: Law) -> Iterator[str]:
-    """Say which forms were tried, and their errors on the largest scales when left out."""
+    """Say which forms were tried, and their errors on the largest scales when left out.
+
+    A form on width or depth is never chosen unasked, so the options that ask for it are named.
+    """
+    from scaling.axes import listed, shape_axes
+
     for form in law.forms:
         error = "not tried on scales left out"
         if form.error_pct is not None:
             error = f"{output.percent(form.error_pct)} off on the largest scales, left out"
-        yield f"scale by {' and '.join(form.axes)}: {error}{', chosen' if form.chosen else ''}"
+        said = ", chosen" if form.chosen else ""
+        if shape_axes(form.axes) and not form.chosen:
+            said = f" (law fit --axes {','.join(form.axes)})"
+        yield f"scale by {listed(form.axes)}: {error}{said}"
+
+
+def _transfer(law: Law) -> Iterator[str]:
+    """Say of a law of runs under muP or its kin whether the optimal learning rate stays put."""
+    if not law.mu_parametrized:
+        return
+    drifts = [drift for drift in law.drift() if drift.setting == "lr"]
+    if not drifts:
+        yield "transfer: a law on compute does not tell it; fit one with --axes params,tokens"
+    verdicts = {True: "it holds", False: "it does not hold", None: "the runs cannot tell"}
+    for drift in drifts:
+        octaves = drift.octaves
+        yield (
+            f"transfer: optimal lr drifts by {octaves.value:+.3f} octaves a doubling of "
+            f"{drift.axis} (90 %: {octaves.low:+.3f} to {octaves.high:+.3f}): "
+            f"{verdicts[drift.holds]}"
+        )
 
 
 def law_document(law: Law) -> dict[str, object]:
@@ -100,7 +147,10 @@ def law_document(law: Law) -> dict[str, object]:
         "settings": list(law.settings),
         "formulas": {name: law.formula(name) for name in law.settings},
         "noise_pct": law.noise_pct,
+        "axes": list(law.axes),
         "forms": [asdict(form) for form in law.forms],
+        "mu_parametrized": law.mu_parametrized,
+        "drift": [asdict(drift) for drift in law.drift()],
         "terms": output.records(law.terms()),
         "scales": output.records(law.scales),
         "warnings": list(law.warnings),
@@ -177,22 +227,45 @@ def _promise(plan: NextRuns) -> Iterator[str]:
         )
 
 
-def print_backtest(scores: pd.DataFrame, means: pd.DataFrame) -> None:
-    """Print how each law did on scales that were left out: on average, and at each of them."""
-    gaps = (
-        Cell("nearest_gap_pct", "gap, nearest run", output.percent, right=True),
-        Cell("quadratic_gap_pct", "gap, quadratic", output.percent, right=True),
+GAPS: Final = (
+    Cell("nearest_gap_pct", "gap, nearest run", output.percent, right=True),
+    Cell("quadratic_gap_pct", "gap, quadratic", output.percent, right=True),
+)
+
+
+def print_comparison(scores: pd.DataFrame, title: str | None = None) -> None:
+    """Print the mean gap of each law over the scales of a comparison, and the laws left out."""
+    from hyperlaw.assemble import mean_gaps, not_scored
+
+    cells = (
+        Cell("law"),
+        Cell("scales", right=True),
+        *GAPS,
+        Cell("in_range", "in its range", output.whole, right=True),
+        Cell("second_hand", "constants", lambda second_hand: "second-hand" if second_hand else ""),
     )
-    console = output.stdout()
-    title = "Mean gap over the scales left out, in % of loss"
-    console.print(frame_table(means, (Cell("law"), Cell("scales", right=True), *gaps), title=title))
+    output.stdout().print(frame_table(mean_gaps(scores), cells, title=title))
+    for law in not_scored(scores):
+        print_line(f"  {law['law']} is not scored: {law['reason']}")
+
+
+def print_backtest(scores: pd.DataFrame) -> None:
+    """Print how each law did on scales that were left out: on average, and at each of them."""
+    print_comparison(scores, "Mean gap over the scales left out, in % of loss")
+    known = ("law", N.column, D.column, "in_range", "second_hand", *(cell.column for cell in GAPS))
     settings = [
         Cell(str(name), show=partial(output.setting, str(name)), right=True)
         for name in scores.columns
-        if name not in ("law", N.column, D.column, *(cell.column for cell in gaps))
+        if name not in known
     ]
-    cells = (N, D, Cell("law"), *settings, *gaps)
-    console.print(frame_table(scores, cells, title="At each of them, what each law recommends"))
+    cells = (N, D, Cell("law"), *settings, *GAPS, Cell("in_range", "in its range", yes_or_no))
+    title = "At each of them, what each law recommends"
+    output.stdout().print(frame_table(scores, cells, title=title))
+
+
+def yes_or_no(value: bool) -> str:
+    """Write a truth as people say it."""
+    return "yes" if value else "no"
 
 
 def print_scales(scales: pd.DataFrame) -> None:

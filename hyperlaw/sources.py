@@ -133,17 +133,20 @@ def find_law(asked: Asked) -> Law:
     return find_law_and_runs(asked)[0]
 
 
-def find_law_and_runs(asked: Asked) -> tuple[Law, pd.DataFrame | None]:
+def find_law_and_runs(
+    asked: Asked, axes: Sequence[str] | None = None
+) -> tuple[Law, pd.DataFrame | None]:
     """Return the law that is asked for, as `find_law`, and the runs behind it.
 
-    The runs of a stored law that was fitted to a file are not in the database: None.
+    The runs of a stored law that was fitted to a file are not in the database: None. A law that is
+    fitted here stands on `axes`, see `scaling.axes`, or on those that do best where None.
     """
     from scaling.law import Law
 
     name = _only_law(asked.db) if asked.is_empty else asked.law
     if name is None:
         source = find_runs(asked)
-        return fit(source), source.runs
+        return fit(source, axes=axes), source.runs
     with open_store(asked.db) as store:
         document = store.law(name)
         sweeps = document.get("source", {}).get("sweeps")
@@ -162,11 +165,21 @@ def find_runs_and_law(asked: Asked, law: str | None) -> tuple[RunSource, Law]:
     return source, fit(source) if law is None else find_law(stored)
 
 
-def fit(source: RunSource, name: str | None = None) -> Law:
-    """Fit a law to runs; named after where they are from unless told otherwise."""
+def fit(
+    source: RunSource,
+    name: str | None = None,
+    *,
+    axes: Sequence[str] | None = None,
+    try_shapes: bool = False,
+) -> Law:
+    """Fit a law to runs; named after where they are from unless told otherwise.
+
+    `axes` and `try_shapes` are as for `scaling.fitting.fit_law`.
+    """
     from scaling.fitting import fit_law
 
-    return fit_law(source.runs, name=source.name if name is None else name)
+    called = source.name if name is None else name
+    return fit_law(source.runs, name=called, axes=axes, try_shapes=try_shapes)
 
 
 def keep_law(db: str, law: Law, source: RunSource) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -30,6 +30,7 @@ from hyperlaw.sources import (
 if TYPE_CHECKING:
     from scaling.law import Law
 
+SILENT_SETTINGS: Final = "A law that is silent on a setting is judged with the best constant for it"
 app = typer.Typer(no_args_is_help=True, help="Fit laws to runs and look into them.")
 
 
@@ -44,23 +45,36 @@ def fit_and_keep(
             metavar="NAME", help="What to call the law; after its sweep or file if not given."
         ),
     ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AXES",
+            help="What scale is measured in, of params, width, depth, tokens and flops; such as "
+            "width,tokens. By default what does better on the largest scales, left out: "
+            "params,tokens or flops.",
+        ),
+    ] = None,
     db: Database = DATABASE,
     as_json: AsJson = False,
 ) -> None:
     """Fit a law to the runs of a file or of sweeps, and keep it in the database.
 
-    A law of the same name is replaced.
+    A law of the same name is replaced. A law on width or depth is asked with the target's:
+    hyperlaw predict --law NAME --params N --tokens D --width W.
     """
     asked = Asked(db, runs, parse_mapping(mapping or []), tuple(sweep or ()))
     source = find_runs(asked)
-    law = fit(source, name)
+    asked_axes = None if axes is None else [axis.strip() for axis in axes.split(",")]
+    law = fit(source, name, axes=asked_axes, try_shapes=True)
     keep_law(db, law, source)
     _print(law, as_json=as_json)
     if not as_json:
         from hyperlaw.hints import command
         from hyperlaw.output import print_note
+        from scaling.axes import SYMBOLS
 
-        suggestion = command(f"predict --law {law.name} --params N --tokens D", db)
+        shape = "".join(f" --{axis} {SYMBOLS[axis]}" for axis in law.shape_axes)
+        suggestion = command(f"predict --law {law.name} --params N --tokens D{shape}", db)
         print_note(f"kept in {db}; next: {suggestion}")
 
 
@@ -106,24 +120,26 @@ def compare_laws(
 
     The law and the constant have seen these runs; `hyperlaw law backtest` leaves scales out.
     """
-    from hyperlaw.assemble import mean_gaps
-    from hyperlaw.output import Cell, chosen_form, percent, print_frame, print_note
+    from hyperlaw.assemble import mean_gaps, not_scored
+    from hyperlaw.output import Form, chosen_form, print_frame, print_json, print_note, records
+    from hyperlaw.show import print_comparison
     from scaling.backtest import compare
 
     form = chosen_form(as_json, as_csv)
     asked = Asked(db, runs, parse_mapping(mapping or []), tuple(sweep or ()))
     source, fitted = find_runs_and_law(asked, law)
-    cells = (
-        Cell("law"),
-        Cell("scales", right=True),
-        Cell("nearest_gap_pct", "gap, nearest run", percent, right=True),
-        Cell("quadratic_gap_pct", "gap, quadratic", percent, right=True),
-    )
-    print_frame(mean_gaps(compare(fitted, source.runs)), form, "laws", cells)
-    print_note(
-        "gaps are the loss over the best of the scale, averaged over scales; the law and the "
-        "constant were fitted to these runs, the published laws were not"
-    )
+    scores = compare(fitted, source.runs)
+    if form is Form.CSV:
+        print_frame(mean_gaps(scores), form, "laws", ())
+    elif form is Form.JSON:
+        print_json({"laws": records(mean_gaps(scores)), "not_scored": not_scored(scores)})
+    else:
+        print_comparison(scores)
+        print_note(
+            "gaps are the loss over the best of the scale, averaged over scales; the law and the "
+            "constant were fitted to these runs, a published law only where they are its authors'. "
+            f"{SILENT_SETTINGS}"
+        )
 
 
 @app.command("backtest")
@@ -143,7 +159,7 @@ def backtest_laws(
 
     Laws are this one, the published ones, and the one setting that is best on the fitted scales.
     """
-    from hyperlaw.assemble import mean_gaps
+    from hyperlaw.assemble import mean_gaps, not_scored
     from hyperlaw.output import Form, chosen_form, print_frame, print_json, print_note, records
     from hyperlaw.show import print_backtest
     from scaling.backtest import backtest
@@ -154,13 +170,15 @@ def backtest_laws(
     if form is Form.CSV:
         print_frame(scores, form, "scores", ())
     elif form is Form.JSON:
-        means = records(mean_gaps(scores))
-        print_json({"hold_out": hold_out, "laws": means, "scores": records(scores)})
+        means, left_out = records(mean_gaps(scores)), not_scored(scores)
+        document = {"laws": means, "not_scored": left_out, "scores": records(scores)}
+        print_json({"hold_out": hold_out, **document})
     else:
-        print_backtest(scores, mean_gaps(scores))
+        print_backtest(scores)
         print_note(
             "a gap is the loss at the recommended setting over the best of the scale: of the "
-            "measured run nearest to it, and on a quadratic surface through the best runs"
+            "measured run nearest to it, and on a quadratic surface through the best runs. "
+            f"{SILENT_SETTINGS}"
         )
 
 

@@ -30,6 +30,14 @@ Mapping = Annotated[
         "--map", metavar="OURS=THEIRS", help="What the file calls one of our columns. Repeatable."
     ),
 ]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="COLUMN=VALUE",
+        help="Take only the rows with this value, such as dataset=c4. Repeatable.",
+    ),
+]
 Sweeps = Annotated[
     list[str] | None,
     typer.Option("--sweep", metavar="NAME", help="A sweep of the database. Repeatable."),

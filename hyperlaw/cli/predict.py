@@ -28,6 +28,16 @@ def predict(
     mapping: Mapping = None,
     sweep: Sweeps = None,
     law: LawName = None,
+    width: Annotated[
+        int | None,
+        typer.Option(
+            metavar="W", help="Its width, for a law on width and tokens, kept or fitted here."
+        ),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(metavar="L", help="Its number of blocks, for a law on depth, as --width."),
+    ] = None,
     level: Level = 0.9,
     batch_tokens: Annotated[
         float | None,
@@ -50,18 +60,24 @@ def predict(
     The law is fitted to the runs of a file or of sweeps, or taken from the database by name. Where
     nothing is named, the only law, or else the only sweep, of the database answers.
 
+    With --width or --depth, a law that is fitted here stands on them in place of size.
+
     Where the runs tell their weight decay, so does the answer: the one that holds AdamW's timescale
     of the largest measured scale.
     """
     from hyperlaw.adjusted import answer
 
     asked = Asked(db, runs, parse_mapping(mapping or []), tuple(sweep or ()), law)
-    fitted, of_law = find_law_and_runs(asked)
+    shape = {"width": width, "depth": depth}
+    given = tuple(axis for axis, value in shape.items() if value is not None)
+    fitted, of_law = find_law_and_runs(asked, (*given, "tokens") if given else None)
     answered = answer(
         fitted,
         of_law,
         params=params,
         tokens=tokens,
+        width=width,
+        depth=depth,
         level=level,
         batch_tokens=batch_tokens,
         decay=decay,
@@ -73,4 +89,4 @@ def predict(
     else:
         from hyperlaw.show import print_prediction
 
-        print_prediction(answered.prediction, answered.rules)
+        print_prediction(answered.prediction, fitted, answered.rules, of_law)

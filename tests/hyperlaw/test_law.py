@@ -62,6 +62,18 @@ def test_compare_sets_the_law_beside_the_published(invoke: Invoke, database: Pat
     assert {row["scales"] for row in rows} == {"6"}
 
 
+def test_compare_says_which_laws_it_leaves_out(invoke: Invoke, database: Path) -> None:
+    ran = invoke("law", "compare", "--sweep", "ladder")
+    for word in ("MiniCPM", "second-hand", "in its range", "Power scheduler is not scored: "):
+        assert word in ran.out
+    assert "silent on a setting" in ran.err
+    answer = json.loads(invoke("law", "compare", "--sweep", "ladder", "--json").out)
+    assert {law["law"] for law in answer["not_scored"]} == {"Joint MoE", "Power scheduler"}
+    rows = {law["law"]: law for law in answer["laws"]}
+    assert (rows["Step Law"]["in_range"], rows["DeepSeek LLM"]["in_range"]) == (0, None)
+    assert rows["MiniCPM"]["second_hand"] is True
+
+
 def test_a_law_is_compared_on_the_runs_that_it_came_from(invoke: Invoke, database: Path) -> None:
     invoke("law", "fit", "--sweep", "ladder", "--name", "mine")
     assert invoke("law", "compare", "--law", "mine", "--json").out == invoke(

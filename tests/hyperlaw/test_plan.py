@@ -12,7 +12,7 @@ import pytest
 
 import hyperlaw as hl
 from hpo.ladder import resolve_ladder
-from hpo.searchers import plan_points
+from hpo.planned import plan_points
 from hpo.spec import load_spec, parse_spec
 from hyperlaw.derived_sweeps import next_name
 from hyperlaw.recipe import common_recipe, recipe_of

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -40,6 +41,36 @@ def test_table_stands_beside_the_published_laws(invoke: Invoke, runs_file: Path)
     for word in ("Optimum at N = 1e+08", "90% interval", "Step Law", "DeepSeek", "96 runs"):
         assert word in ran.out
     assert "…" not in ran.out
+
+
+def test_published_laws_that_say_nothing_say_why(
+    invoke: Invoke, runs_file: Path, known_runs: pd.DataFrame, tmp_path: Path
+) -> None:
+    ran = invoke("predict", "--runs", runs_file, *TARGET)
+    assert "Joint MoE says nothing here: it needs the number of experts" in ran.out
+    dense = tmp_path / "dense.csv"
+    known_runs.assign(experts=1).to_csv(dense, index=False)
+    assert "Joint MoE says nothing" not in invoke("predict", "--runs", dense, *TARGET).out
+
+
+def test_the_batch_is_set_beside_the_critical_one(
+    invoke: Invoke, known_runs: pd.DataFrame, tmp_path: Path
+) -> None:
+    """Of the largest scale that has one; those of the smaller scales are not asked."""
+    scale = known_runs["params"] * known_runs["tokens"]
+    critical = np.where(scale == scale.max(), 20_000.0, np.where(scale == scale.min(), 1.0, np.nan))
+    measured = tmp_path / "measured.csv"
+    known_runs.assign(critical_batch_tokens=critical).to_csv(measured, index=False)
+    answer = json.loads(invoke("predict", "--runs", measured, *TARGET, "--json").out)
+    times = answer["optimum"]["batch_tokens"]["value"] / 20_000
+    (note,) = answer["notes"]
+    assert f"the predicted batch is {times:.2g} times the critical batch" in note
+    given = invoke("predict", "--runs", measured, *TARGET, "--batch-tokens", 40_000)
+    assert "the given batch is 2 times the critical batch" in given.out
+    known_runs.assign(critical_batch_tokens=0.0).to_csv(measured, index=False)
+    ran = invoke("predict", "--runs", measured, *TARGET)
+    assert (ran.code, ran.out) == (2, "")
+    assert "critical_batch_tokens" in ran.err
 
 
 def test_far_targets_are_warned_of(invoke: Invoke, runs_file: Path) -> None:

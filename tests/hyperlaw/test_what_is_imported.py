@@ -38,7 +38,19 @@ def test_importing_the_package_loads_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "group", [[], ["sweep"], ["law"], ["runs"], ["predict"], ["plan"], ["demo"]]
+    "group",
+    [
+        [],
+        ["sweep"],
+        ["law"],
+        ["loss"],
+        ["schedule"],
+        ["runs"],
+        ["db"],
+        ["predict"],
+        ["plan"],
+        ["demo"],
+    ],
 )
 def test_help_loads_no_room(group: list[str], tmp_path: Path) -> None:
     loaded = imported_by(command(*group, "--help"), tmp_path)
