@@ -11,6 +11,9 @@ The front door, from Python and from the command line (`python -m hyperlaw --hel
     hl.backtest(runs)                              # how such a law does on scales it did not see
     hl.plan(runs, params=7e9, tokens=1.4e11)       # which small runs to do next
     hl.sweep("sweep.yaml")                         # runs the sweep, or what is left of it
+    hl.fit_loss("losses.csv").terms()              # a law of loss by scale, its constants
+    hl.optimal_allocation("losses.csv", flops=1e24)  # the best N and D of a budget
+    hl.fit_schedule("curves.csv")                  # loss curves under any schedule
 
 Importing this package loads nothing but itself: each name is fetched when it is first used, and
 torch, Ray and Streamlit only by what needs them.
@@ -20,19 +23,46 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from hyperlaw.facade import backtest, fit, plan, read_runs, sweep
+    from hyperlaw.facade import (
+        backtest,
+        crossover,
+        fit,
+        fit_loss,
+        fit_schedule,
+        optimal_allocation,
+        plan,
+        read_runs,
+        sweep,
+    )
     from scaling.law import Law
     from scaling.prediction import Prediction
 
 __version__: Final = "0.1.0"
 
-__all__ = ["Law", "Prediction", "__version__", "backtest", "fit", "plan", "read_runs", "sweep"]
+__all__ = [
+    "Law",
+    "Prediction",
+    "__version__",
+    "backtest",
+    "crossover",
+    "fit",
+    "fit_loss",
+    "fit_schedule",
+    "optimal_allocation",
+    "plan",
+    "read_runs",
+    "sweep",
+]
 
 _HOMES: Final = {
     "Law": "scaling.law",
     "Prediction": "scaling.prediction",
     "backtest": "hyperlaw.facade",
+    "crossover": "hyperlaw.facade",
     "fit": "hyperlaw.facade",
+    "fit_loss": "hyperlaw.facade",
+    "fit_schedule": "hyperlaw.facade",
+    "optimal_allocation": "hyperlaw.facade",
     "plan": "hyperlaw.facade",
     "read_runs": "hyperlaw.facade",
     "sweep": "hyperlaw.facade",

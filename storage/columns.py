@@ -1,10 +1,12 @@
-"""The columns of the runs table: their names, units and meanings. Imports nothing.
+"""The columns of the runs table and of tables of curves: their names, units and meanings.
 
-A runs table is a pandas frame with a row a run, the one thing that passes between the rooms. This
-module only names its columns; `storage.runs_table` reads and checks one.
+A runs table is a pandas frame with a row a run, the one thing that passes between the rooms; a
+table of curves has a row a report of a run. This module only names their columns, and imports
+nothing; `storage.runs_table` and `storage.curves_table` read and check such tables.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 Kind = Literal["float", "int", "str"]
@@ -54,6 +56,7 @@ WIDTH: Final = "width"
 DEPTH: Final = "depth"
 PARAMS_TOTAL: Final = "params_total"
 STEPS: Final = "steps"
+UNIQUE_TOKENS: Final = "unique_tokens"
 WEIGHT_DECAY: Final = "weight_decay"
 BETA1: Final = "beta1"
 BETA2: Final = "beta2"
@@ -101,6 +104,9 @@ OPTIONAL: Final = (
     Column(DEPTH, "int", "blocks", "number of blocks", positive=True),
     Column(PARAMS_TOTAL, "float", "parameters", "model size, embeddings included", positive=True),
     Column(STEPS, "int", "steps", "optimizer steps", positive=True),
+    Column(
+        UNIQUE_TOKENS, "float", "tokens", "tokens in the data, each counted once", positive=True
+    ),
     Column(WEIGHT_DECAY, "float", "", "weight decay", nonnegative=True),
     Column(BETA1, "float", "", "decay of the first moment, a step", nonnegative=True),
     Column(BETA2, "float", "", "decay of the second moment, a step", nonnegative=True),
@@ -118,3 +124,54 @@ OPTIONAL: Final = (
 
 COLUMNS: Final = STANDARD + OPTIONAL
 REQUIRED: Final = tuple(column.name for column in STANDARD if column.required)
+
+STEP: Final = "step"
+GRAD_NORM: Final = "grad_norm"
+WARMUP_STEPS: Final = "warmup_steps"
+
+OF_CURVES: Final = (
+    Column(RUN_ID, "str", "", "run that the report is of; a table without it is one run"),
+    Column(STEP, "float", "steps", "optimizer steps done", nonnegative=True),
+    Column(LR, "float", "", "learning rate of the step", nonnegative=True),
+    Column(LOSS, "float", "nats/token", "loss; empty where none was measured", positive=True),
+    Column(PARAMS, "float", "parameters", "model size N, non-embedding", positive=True),
+    Column(TOKENS, "float", "tokens", "tokens trained on so far", nonnegative=True),
+    Column(FLOPS, "float", "FLOP", "training compute so far", nonnegative=True),
+    Column(BATCH_TOKENS, "float", "tokens", "tokens a step", positive=True),
+    Column(WARMUP_STEPS, "float", "steps", "length of the warm-up", nonnegative=True),
+    Column(GRAD_NORM, "float", "", "norm of the gradient", positive=True),
+)
+
+
+@dataclass(frozen=True)
+class TableKind:
+    """What a table must hold to answer one kind of question.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in errors.
+    columns : tuple of Column
+        Those that have rules, in their order.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def needing(
+        cls, name: str, columns: tuple[Column, ...], required: Collection[str]
+    ) -> "TableKind":
+        """Return the kind of table of which just these columns are required."""
+        return cls(
+            name, tuple(replace(column, required=column.name in required) for column in columns)
+        )
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The columns without which a table is refused."""
+        return tuple(column.name for column in self.columns if column.required)
+
+
+RUNS: Final = TableKind("a runs table", COLUMNS)
+LOSSES: Final = TableKind.needing("a table of losses by scale", COLUMNS, (PARAMS, TOKENS, LOSS))

@@ -6,7 +6,7 @@ exactly where it can be used.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,18 +17,20 @@ from numpy.typing import NDArray
 from storage.cells import Cells, column_cells, explain, is_missing, one_cell, parse
 from storage.columns import (
     BATCH_TOKENS,
-    COLUMNS,
     COMPLETED,
     DIVERGED,
     FLOPS,
     LOSS,
     PARAMS,
     RUN_ID,
+    RUNS,
     SEED,
     STATUS,
     STEPS,
     SWEEP,
     TOKENS,
+    Column,
+    TableKind,
 )
 from storage.errors import RunsTableError
 from storage.table_files import (
@@ -40,8 +42,6 @@ from storage.table_files import (
 
 __all__ = ["RunsTableError", "check_row", "check_runs", "read_runs"]
 
-_RULES = {column.name: column for column in COLUMNS}
-
 # How far two counts of the same thing may lie apart before one of them is in another unit: a batch
 # that grows during a run moves steps × batch_tokens by a small factor, sequences for tokens by
 # hundreds; attention and embeddings move FLOPs from 6ND by a small factor, PFLOP for FLOP by 1e15.
@@ -51,21 +51,31 @@ _FLOPS_FACTOR = 1000.0
 
 @dataclass(frozen=True)
 class _Source:
-    """What a table is called in errors, and what its file calls our columns."""
+    """What a table is called in errors, what its file calls our columns, and its rows' numbers."""
 
     name: str
     in_file: Mapping[str, str] = field(default_factory=dict)
     one_run: bool = False
+    row_numbers: Sequence[int] | None = None
+
+    def row(self, row: int) -> int:
+        return 1 + (row if self.row_numbers is None else self.row_numbers[row])
 
     def cell(self, row: int, name: str) -> str:
-        place = self.name if self.one_run else f"{self.name}: row {row + 1}"
+        place = self.name if self.one_run else f"{self.name}: row {self.row(row)}"
         place += f"{':' if self.one_run else ','} column '{name}'"
         if self.in_file.get(name, name) != name:
             place += f" ('{self.in_file[name]}' in the file)"
         return place
 
 
-def read_runs(path: str | Path, mapping: Mapping[str, str] | None = None) -> pd.DataFrame:
+def read_runs(
+    path: str | Path,
+    mapping: Mapping[str, str] | None = None,
+    *,
+    kind: TableKind = RUNS,
+    only: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Read and check a runs table from a file.
 
     Parameters
@@ -75,6 +85,10 @@ def read_runs(path: str | Path, mapping: Mapping[str, str] | None = None) -> pd.
     mapping : mapping of str to str, optional
         Our column to the file's column, as ``{"lr": "learning_rate"}``. A column of the file whose
         name a mapped column takes is left out; so are columns without a name (pandas' index).
+    kind : TableKind, optional
+        Which columns are required; `storage.columns.LOSSES` where settings are not asked about.
+    only : mapping of str to str, optional
+        Column of the file to value: rows of another value are left out, unchecked.
 
     Returns
     -------
@@ -87,10 +101,14 @@ def read_runs(path: str | Path, mapping: Mapping[str, str] | None = None) -> pd.
         If the file cannot be read, has no run, lacks a column or holds a wrong cell. The message
         names the file, the row (1 is the first data row) and the column.
     """
-    return _check_frame(read_table(Path(path), mapping or {}), _Source(str(path), mapping or {}))
+    frame = read_table(Path(path), mapping or {}, kind, only)
+    source = _Source(str(path), mapping or {}, row_numbers=frame.index.tolist())
+    return _check_frame(frame.reset_index(drop=True), source, kind)
 
 
-def check_runs(frame: pd.DataFrame, *, source: str = "runs table") -> pd.DataFrame:
+def check_runs(
+    frame: pd.DataFrame, *, source: str = "runs table", kind: TableKind = RUNS
+) -> pd.DataFrame:
     """Return a checked, ordered copy of a runs table.
 
     What may be left out is filled in: `run_id` (``<source's stem>-000001`` …), `sweep` (""),
@@ -107,13 +125,15 @@ def check_runs(frame: pd.DataFrame, *, source: str = "runs table") -> pd.DataFra
         `storage.columns`). Numbers may be text. A named index counts as a column.
     source : str
         What to call the table in errors, as a file's name.
+    kind : TableKind, optional
+        Which columns are required.
 
     Raises
     ------
     RunsTableError
         If a column is missing or a cell is wrong; the first is named, and how many more there are.
     """
-    return _check_frame(named_index_as_column(frame), _Source(source))
+    return _check_frame(named_index_as_column(frame), _Source(source), kind)
 
 
 def check_row(row: Mapping[str, object], *, source: str = "run") -> dict[str, object]:
@@ -122,28 +142,36 @@ def check_row(row: Mapping[str, object], *, source: str = "run") -> dict[str, ob
     Returns plain Python values; a missing value is None, and so is the loss of a diverged run.
     """
     check_required(check_distinct(row, source), source)
-    cells = {name: one_cell(value) for name, value in row.items() if name in _RULES}
+    rules = _rules(RUNS)
+    cells = {name: one_cell(value) for name, value in row.items() if name in rules}
     checked = {
         name: _plain(cells[0])
-        for name, cells in _checked(cells, _Source(source, one_run=True)).items()
+        for name, cells in _checked(cells, rules, _Source(source, one_run=True)).items()
     }
-    return checked | {name: value for name, value in row.items() if name not in _RULES}
+    return checked | {name: value for name, value in row.items() if name not in rules}
 
 
-def _check_frame(frame: pd.DataFrame, source: _Source) -> pd.DataFrame:
+def _rules(kind: TableKind) -> dict[str, Column]:
+    return {column.name: column for column in kind.columns}
+
+
+def _check_frame(frame: pd.DataFrame, source: _Source, kind: TableKind) -> pd.DataFrame:
+    rules = _rules(kind)
     names = check_distinct(frame.columns, source.name)
-    check_required(names, source.name)
-    cells = {name: column_cells(frame[name]) for name in names if name in _RULES}
+    check_required(names, source.name, kind)
+    cells = {name: column_cells(frame[name]) for name in names if name in rules}
     checked = {
-        name: pd.Series(cells, dtype="str" if _RULES[name].kind == "str" else None)
-        for name, cells in _checked(cells, source).items()
+        name: pd.Series(cells, dtype="str" if rules[name].kind == "str" else None)
+        for name, cells in _checked(cells, rules, source).items()
     }
-    others = frame[[name for name in names if name not in _RULES]]
+    others = frame[[name for name in names if name not in rules]]
     return pd.concat([pd.DataFrame(checked), others], axis="columns")
 
 
-def _checked(raw: Mapping[str, Cells], source: _Source) -> dict[str, Cells]:
-    parsed = {name: parse(column, raw[name]) for name, column in _RULES.items() if name in raw}
+def _checked(
+    raw: Mapping[str, Cells], rules: Mapping[str, Column], source: _Source
+) -> dict[str, Cells]:
+    parsed = {name: parse(column, raw[name]) for name, column in rules.items() if name in raw}
     wrong = {name: column.wrong for name, column in parsed.items()}
     columns = {name: column.cells for name, column in parsed.items()}
     if RUN_ID in columns:
@@ -152,13 +180,14 @@ def _checked(raw: Mapping[str, Cells], source: _Source) -> dict[str, Cells]:
     def why(name: str, row: int) -> str:
         if name == RUN_ID and columns[RUN_ID][row] is not None:
             first = int(np.argmax(columns[RUN_ID] == columns[RUN_ID][row]))
-            return f"'{columns[RUN_ID][row]}' is also the run of row {first + 1}; names must differ"
-        return explain(_RULES[name], raw[name][row])
+            also = f"'{columns[RUN_ID][row]}' is also the run of row {source.row(first)}"
+            return f"{also}; names must differ"
+        return explain(rules[name], raw[name][row])
 
     _refuse(wrong, why, source)
     filled = _fill(columns, source.name)
     _refuse(_wrong_units(filled), lambda name, row: _why_unit(name, row, filled), source)
-    return {name: filled[name] for name in _RULES if name in filled}
+    return {name: filled[name] for name in rules if name in filled}
 
 
 def _refuse(
@@ -217,12 +246,15 @@ def _where_missing(text: Cells, value: str) -> Cells:
 def _wrong_units(columns: Mapping[str, Cells]) -> dict[str, NDArray[np.bool_]]:
     """Mark values that cannot be in the unit of their column, seen from other columns."""
     completed = columns[STATUS] == COMPLETED
-    params, tokens, batch = columns[PARAMS], columns[TOKENS], columns[BATCH_TOKENS]
-    wrong = {PARAMS: params < 1, TOKENS: tokens < batch, BATCH_TOKENS: batch < 1}
-    if STEPS in columns:
-        ratio = columns[STEPS] * (batch / tokens)
-        apart = (ratio < 1 / _STEPS_FACTOR) | (ratio > _STEPS_FACTOR)
-        wrong[BATCH_TOKENS] = wrong[BATCH_TOKENS] | (completed & apart)
+    params, tokens = columns[PARAMS], columns[TOKENS]
+    wrong = {PARAMS: params < 1}
+    if BATCH_TOKENS in columns:
+        batch = columns[BATCH_TOKENS]
+        wrong |= {TOKENS: tokens < batch, BATCH_TOKENS: batch < 1}
+        if STEPS in columns:
+            ratio = columns[STEPS] * (batch / tokens)
+            apart = (ratio < 1 / _STEPS_FACTOR) | (ratio > _STEPS_FACTOR)
+            wrong[BATCH_TOKENS] = wrong[BATCH_TOKENS] | (completed & apart)
     with np.errstate(over="ignore", invalid="ignore"):
         ratio = columns[FLOPS] / (6.0 * params * tokens)
     near = (ratio >= 1 / _FLOPS_FACTOR) & (ratio <= _FLOPS_FACTOR)

@@ -1,4 +1,4 @@
-"""The tables of the database: sweeps, runs, curves and laws.
+"""The tables of the database: sweeps, runs, curves and laws, and how sweeps search.
 
 They live beside Optuna's tables in one database. What stands here is the newest form; how a
 database gets there from an older one is in `storage.migrations`, and a test holds the two equal.
@@ -37,6 +37,8 @@ sweeps = Table(
     Column("spec_text", Text, nullable=False),
     Column("created", String(40), nullable=False),
     Column("updated", String(40), nullable=False),
+    Column("driver", Text),  # the process that runs it, and when it last said so
+    Column("heartbeat", String(40)),
 )
 
 
@@ -89,6 +91,51 @@ laws = Table(
     Column("runs", Integer),
     Column("scales", Integer),
     Column("document", JSON, nullable=False),
+)
+
+# The stretches in which runs were trained, in the order in which they began; see `storage.legs`.
+legs = Table(
+    "legs",
+    metadata,
+    Column("sweep", String(NAME_LENGTH), ForeignKey("sweeps.name"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("run_id", Text, nullable=False),
+    Column("reports", Integer, nullable=False),
+    Column("origin_run_id", Text),
+    Column("origin_reports", Integer),
+    Column("scale", JSON, nullable=False),
+    Column("setting", JSON, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("reached", Integer),
+    Column("started", String(40), nullable=False),
+    Column("ended", String(40)),
+    Index("ix_legs_run_id", "run_id"),
+)
+
+# The rounds of a law-guided sweep, and the law after each; see `storage.rounds`.
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("sweep", String(NAME_LENGTH), ForeignKey("sweeps.name"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("runs", Integer, nullable=False),
+    Column("flops", Double, nullable=False),
+    Column("expected_regret_pct", Double),
+    Column("law", JSON(none_as_null=True)),
+    Column("created", String(40), nullable=False),
+)
+
+# What another process asks of the one that runs a sweep, oldest first; see `storage.control`.
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sweep", String(NAME_LENGTH), ForeignKey("sweeps.name"), nullable=False),
+    Column("action", String(20), nullable=False),
+    Column("amount", Integer),
+    Column("created", String(40), nullable=False),
+    Column("taken", String(40)),
+    Index("ix_requests_sweep", "sweep"),
 )
 
 TABLES: Final = tuple(metadata.tables)

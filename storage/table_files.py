@@ -1,4 +1,4 @@
-"""Files of runs: their cells as they stand, before any rule but that each row has its columns."""
+"""Files of runs or curves: their cells as they stand, each row with its columns, unchecked."""
 
 import csv
 import io
@@ -10,13 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from storage.cells import infer
-from storage.columns import COLUMNS, REQUIRED
+from storage.cells import as_text, column_cells, infer
+from storage.columns import RUNS, TableKind
 from storage.errors import RunsTableError, listed
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_NAMES = tuple(column.name for column in COLUMNS)
-_MINIMAL = ",".join(REQUIRED)
 
 # What other programs call our columns, the closest in meaning first; lower case, no punctuation.
 _ALIASES = {
@@ -32,33 +30,67 @@ _ALIASES = {
 }  # fmt: skip
 
 
-def read_table(path: Path, mapping: Mapping[str, str]) -> pd.DataFrame:
+def read_table(
+    path: Path,
+    mapping: Mapping[str, str],
+    kind: TableKind = RUNS,
+    only: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Read a file's columns under our names; see `storage.runs_table.read_runs`.
 
     Cells of our columns are left as they stand (text as objects); other columns become numbers
-    where all their cells are.
+    where all their cells are. The index counts the rows of the file from 0.
 
     Raises
     ------
     RunsTableError
         If the file cannot be read, has no run, or lacks a column that is required or mapped.
     """
-    used = {*_NAMES, *mapping.values()}
+    used = {*(column.name for column in kind.columns), *mapping.values()}
     data = _read_bytes(path)
     if path.suffix.lower() == ".parquet":
         frame = _read_parquet(path, data)
     else:
-        frame = _read_text_table(path, data, used)
+        frame = _read_text_table(path, data, used, kind)
     names = check_distinct(frame.columns, str(path))
-    check_mapping(mapping, names, str(path))
+    check_mapping(mapping, names, str(path), kind)
+    frame = only_rows(frame, only or {}, str(path))
     taken = set(mapping) | set(mapping.values())
     kept = frame[[name for name in names if name not in taken]]
     mapped = frame[list(mapping.values())].set_axis(list(mapping), axis="columns")
     named = pd.concat([mapped, kept], axis="columns")
-    check_required(list(named.columns), str(path))
+    check_required(list(named.columns), str(path), kind)
     if named.empty:
         raise RunsTableError(f"{path}: holds a header but no run; a run is a row below the header")
     return named
+
+
+def only_rows(frame: pd.DataFrame, only: Mapping[str, str], source: str) -> pd.DataFrame:
+    """Return the rows whose columns have the given values, numbers compared as numbers.
+
+    Raises
+    ------
+    RunsTableError
+        If there is no such column, or no row has the value.
+    """
+    for name, value in only.items():
+        if name not in frame.columns:
+            close = get_close_matches(name, list(frame.columns), n=1)
+            raise RunsTableError(
+                f"{source}: cannot take only {name}={value}: there is no column "
+                f"'{name}'{_did_you_mean(close)} the columns are {listed(list(frame.columns))}"
+            )
+        cells = column_cells(frame[name])
+        text = as_text(cells)
+        number = pd.to_numeric(value, errors="coerce")
+        kept = (text == value) | (pd.to_numeric(text, errors="coerce") == number)
+        if not kept.any():
+            values = listed([str(cell) for cell in pd.unique(text) if cell is not None])
+            raise RunsTableError(
+                f"{source}: no row has {name}={value}; column '{name}' has {values}"
+            )
+        frame = frame[kept]
+    return frame
 
 
 def named_index_as_column(frame: pd.DataFrame) -> pd.DataFrame:
@@ -79,21 +111,24 @@ def check_distinct(names: Iterable[Hashable], source: str) -> list[str]:
     return headers
 
 
-def check_required(headers: Sequence[str], source: str) -> None:
+def check_required(headers: Sequence[str], source: str, kind: TableKind = RUNS) -> None:
     """Refuse a table that lacks a required column, and say which of its columns may be it."""
-    missing = [name for name in REQUIRED if name not in headers]
+    missing = [name for name in kind.required if name not in headers]
     if missing:
-        raise RunsTableError(f"{source}: {_say_missing(missing, headers)}")
+        raise RunsTableError(f"{source}: {_say_missing(missing, headers, kind)}")
 
 
-def check_mapping(mapping: Mapping[str, str], names: Sequence[str], source: str) -> None:
+def check_mapping(
+    mapping: Mapping[str, str], names: Sequence[str], source: str, kind: TableKind
+) -> None:
     """Refuse a mapping whose left side is not our column, or whose right side is not the file's."""
+    known = [column.name for column in kind.columns]
     for ours, theirs in mapping.items():
-        if ours not in _NAMES:
-            meant = _did_you_mean(get_close_matches(ours, _NAMES, n=1))
+        if ours not in known:
+            meant = _did_you_mean(get_close_matches(ours, known, n=1))
             raise RunsTableError(
                 f"{source}: cannot map {ours}={theirs}: hyperlaw has no column '{ours}'{meant} "
-                f"its columns are {', '.join(_NAMES)}"
+                f"its columns are {', '.join(known)}"
             )
         if theirs not in names:
             close = get_close_matches(theirs, names, n=1) or _near(ours, names)[:1]
@@ -103,17 +138,15 @@ def check_mapping(mapping: Mapping[str, str], names: Sequence[str], source: str)
             )
 
 
-def _say_missing(missing: Sequence[str], headers: Sequence[str]) -> str:
-    near = {
-        name: found[0]
-        for name in missing
-        if (found := _near(name, [header for header in headers if header not in REQUIRED]))
-    }
+def _say_missing(missing: Sequence[str], headers: Sequence[str], kind: TableKind) -> str:
+    free = [header for header in headers if header not in kind.required]
+    near = {name: found[0] for name in missing if (found := _near(name, free))}
     said = f"no column{'s' if len(missing) > 1 else ''} {_quoted(missing)}"
     if near:
         flags = " ".join(f"--map {ours}={theirs}" for ours, theirs in near.items())
         return f"{said}{_did_you_mean(list(near.values()))} pass {flags}"
-    return f"{said}; the columns are {listed(headers)}, and a runs table needs {_MINIMAL}"
+    needed = ",".join(kind.required)
+    return f"{said}; the columns are {listed(headers)}, and {kind.name} needs {needed}"
 
 
 def _near(ours: str, names: Sequence[str]) -> list[str]:
@@ -141,18 +174,18 @@ def _quoted(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(quoted[:-1]), quoted[-1]]))
 
 
-def _read_text_table(path: Path, data: bytes, used: Set[str]) -> pd.DataFrame:
+def _read_text_table(path: Path, data: bytes, used: Set[str], kind: TableKind) -> pd.DataFrame:
     delimiter = _DELIMITERS.get(path.suffix.lower())
     if delimiter is None:
         raise RunsTableError(
-            f"{path}: not a file of runs by its name; a runs table is a .csv, .tsv or .parquet file"
+            f"{path}: not {kind.name} by its name; {kind.name} is a .csv, .tsv or .parquet file"
         )
-    text = _decode(path, data)
+    text = _decode(path, data, kind)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         filled = (row for row in reader if any(cell.strip() for cell in row))
         headers = [name.strip() for name in next(filled, [])]
-        _check_header_line(headers, text, delimiter, path)
+        _check_header_line(headers, text, delimiter, path, kind)
         rows = list(filled)
     except csv.Error as error:
         raise RunsTableError(f"{path}: line {reader.line_num}: not a CSV ({error})") from error
@@ -172,9 +205,12 @@ def _read_text_table(path: Path, data: bytes, used: Set[str]) -> pd.DataFrame:
     )
 
 
-def _check_header_line(headers: Sequence[str], text: str, delimiter: str, path: Path) -> None:
+def _check_header_line(
+    headers: Sequence[str], text: str, delimiter: str, path: Path, kind: TableKind
+) -> None:
+    minimal = ",".join(kind.required)
     if not headers:
-        raise RunsTableError(f"{path}: the file is empty; a runs table has the header {_MINIMAL}")
+        raise RunsTableError(f"{path}: the file is empty; {kind.name} has the header {minimal}")
     check_distinct((name for name in headers if name), str(path))
     other = next((mark for mark in ";\t,|" if mark != delimiter and mark in headers[0]), None)
     if len(headers) == 1 and other is not None:
@@ -185,13 +221,13 @@ def _check_header_line(headers: Sequence[str], text: str, delimiter: str, path: 
     if not any(re.match(r"\s*[^\W\d]", name) for name in headers):
         first = text.splitlines()[0][:60] if text else ""
         raise RunsTableError(
-            f"{path}: the first line, '{first}', is no header; a runs table begins {_MINIMAL}"
+            f"{path}: the first line, '{first}', is no header; {kind.name} begins {minimal}"
         )
 
 
-def _decode(path: Path, data: bytes) -> str:
+def _decode(path: Path, data: bytes, kind: TableKind) -> str:
     if b"\0" in data[:4096]:
-        raise RunsTableError(f"{path}: not a CSV but a binary file; a runs table is UTF-8 text")
+        raise RunsTableError(f"{path}: not a CSV but a binary file; {kind.name} is UTF-8 text")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -4,15 +4,18 @@ import typer
 
 from hyperlaw.cli import (
     dashboard,
+    db,
     demo,
     doctor,
     imports,
     init,
     law,
+    loss,
     plan,
     predict,
     report,
     runs,
+    schedule,
     sweep,
 )
 
@@ -33,8 +36,11 @@ app.command("doctor", rich_help_panel=START)(doctor.doctor)
 app.add_typer(sweep.app, name="sweep", rich_help_panel=RUNS)
 app.add_typer(imports.app, name="import", rich_help_panel=RUNS)
 app.add_typer(runs.app, name="runs", rich_help_panel=RUNS)
+app.add_typer(db.app, name="db", rich_help_panel=RUNS)
 app.command("predict", rich_help_panel=ANSWERS)(predict.predict)
 app.command("plan", rich_help_panel=ANSWERS)(plan.plan)
 app.command("report", rich_help_panel=ANSWERS)(report.report)
 app.command("dashboard", rich_help_panel=ANSWERS)(dashboard.dashboard)
 app.add_typer(law.app, name="law", rich_help_panel=ANSWERS)
+app.add_typer(loss.app, name="loss", rich_help_panel=ANSWERS)
+app.add_typer(schedule.app, name="schedule", rich_help_panel=ANSWERS)

@@ -15,7 +15,7 @@ from storage.schema import TABLES
 
 VERSION_TABLE: Final = "hyperlaw_version"
 
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002", "0003")
 """All revisions, oldest first; the last is the newest form."""
 
 HEAD: Final = REVISIONS[-1]

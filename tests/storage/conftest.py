@@ -6,7 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine
 
+from storage import migrations
 from storage.curves import Curve
 from storage.store import Store
 
@@ -15,6 +19,18 @@ GOOD = """params,tokens,lr,batch_tokens,loss
 1e6,2e7,2e-3,512,3.0
 4e6,8e7,1e-3,1024,2.7
 """
+
+
+def make_first_revision(path: Path) -> None:
+    """Make an empty database as the first release made it."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
 
 
 @pytest.fixture

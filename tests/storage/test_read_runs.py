@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from storage.columns import LOSSES
 from storage.runs_table import RunsTableError, check_runs, read_runs
 
 
@@ -191,3 +192,36 @@ def test_published_runs_are_read_as_they_are(shared_data: Path) -> None:
     assert runs.groupby(["params", "tokens"]).ngroups == 8
     assert (runs["status"] == "completed").all()
     pd.testing.assert_frame_equal(check_runs(runs), runs)
+
+
+def test_losses_by_scale_need_no_settings(tmp_path: Path) -> None:
+    path = tmp_path / "losses.csv"
+    path.write_text("params,tokens,loss,unique_tokens\n1e6,2e7,3.1,1e7\n4e6,8e7,,1e7\n")
+    losses = read_runs(path, kind=LOSSES)
+    assert losses["status"].tolist() == ["completed", "diverged"]
+    assert losses["unique_tokens"].tolist() == [1e7, 1e7]
+    with pytest.raises(RunsTableError, match="no columns 'lr' and 'batch_tokens'; the columns"):
+        read_runs(path)
+    path.write_text("params,tokens\n1e6,2e7\n")
+    with pytest.raises(RunsTableError, match="a table of losses by scale needs params,tokens,loss"):
+        read_runs(path, kind=LOSSES)
+
+
+def test_rows_that_are_not_taken_are_not_checked(tmp_path: Path, good_csv: str) -> None:
+    header, *rows = good_csv.splitlines()
+    path = tmp_path / "runs.csv"
+    data = ("pile", "c4", "c4")
+    lines = [f"{row},{name}" for row, name in zip(rows, data, strict=True)]
+    lines[0] = lines[0].replace("1e6", "x", 1)
+    path.write_text("\n".join([f"{header},data", *lines]) + "\n")
+    assert len(read_runs(path, only={"data": "c4"})) == 2
+    lines[2] = lines[2].replace("4e6", "y", 1)
+    path.write_text("\n".join([f"{header},data", *lines]) + "\n")
+    with pytest.raises(RunsTableError, match="row 3, column 'params': 'y' is not a number"):
+        read_runs(path, only={"data": "c4"})
+
+
+@pytest.mark.parametrize(("cell", "fault"), [("0", "0 must be above 0"), ("x", "'x' is not a num")])
+def test_unique_tokens_have_rules(refuse: Callable[..., str], cell: str, fault: str) -> None:
+    message = refuse(f"params,tokens,lr,batch_tokens,loss,unique_tokens\n1e6,2e7,1,512,3,{cell}\n")
+    assert message.startswith(f"row 1, column 'unique_tokens': {fault}")

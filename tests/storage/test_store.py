@@ -38,8 +38,8 @@ def test_what_a_sweep_cannot_be_is_refused(store: Store) -> None:
     for name in ("", "a b", "../x", "-x", "x" * 101, "käse"):
         with pytest.raises(StoreError, match="is no name for a sweep; it must be at most 100"):
             store.add_sweep(name, spec_text="")
-    with pytest.raises(StoreError, match=r"'paused' is no state .* running, interrupted, done"):
-        store.set_sweep_state("ladder", "paused")
+    with pytest.raises(StoreError, match=r"'asleep' is no state .* running, paused, stopping"):
+        store.set_sweep_state("ladder", "asleep")
     assert store.sweep_names() == ["ladder"]
 
 
