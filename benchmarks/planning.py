@@ -6,9 +6,10 @@ Each simulated surface is a random law (loss law, exponents of the optimum, curv
 skew of the basin), measured with 0.1 % noise, a divergence cliff, and a mild misfit: every scale's
 optimum and steepness deviate a little from the power law, and the basin's skew is of another form
 than the fitted one. Over a ladder of eight scales, 64 runs are chosen by `scaling.design` in
-rounds of eight, after a first round at random; the peer's 64 are drawn at random from the same
-candidates. Both are fitted by the same law and judged by their true regret at a target of 100
-times the ladder's largest compute.
+rounds of eight, after a first round at random, and more at random, one by one, until a law can be
+fitted; the peer's 64 are drawn at random from the same candidates. Both are fitted by the same law
+and judged by their true regret at a target of 100 times the ladder's largest compute: after 64
+runs, and by the FLOPs with which planned runs reach, on average, the regret of 64 random ones.
 
 With --data, a runs table of measured grids: the four scales of least compute are the table of
 possible runs, the others are the targets; 20 starts; regret is the quadratic gap.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -81,24 +83,24 @@ def simulated(seed: int) -> pd.DataFrame:
         noise = np.random.default_rng(seed + 1000)
         runs = truth.measure(first, noise)
         left = candidates.drop(first.index)
-        for number in range(1, ROUNDS + 1):
+        while True:
             law = try_fit(runs)
-            if law is not None and law.settings == (LR, BATCH_TOKENS):
+            if law is not None and law.settings == (LR, BATCH_TOKENS) and len(runs) % ROUND == 0:
                 flops = float(6 * (runs[PARAMS] * runs[TOKENS]).sum())
                 regret = 100 * np.expm1(truth.regret(TARGET, settings_of(law, TARGET))[0])
-                rows.append((method, ROUND * number, flops, regret))
-            if number == ROUNDS:
+                rows.append((method, len(runs), flops, regret))
+            if len(runs) == ROUND * ROUNDS:
                 break
             if method == "random" or law is None:
-                chosen = order.iloc[ROUND * (number - 1) : ROUND * number]
-                chosen = chosen.loc[chosen.index.isin(left.index)]
+                at_random = ROUND if method == "random" else 1  # until there is a law to plan by
+                chosen = order.iloc[len(runs) - ROUND :][:at_random]
             else:
                 plan = plan_runs(
                     law,
                     runs,
                     params=TARGET[0],
                     tokens=TARGET[1],
-                    n_runs=ROUND,
+                    n_runs=ROUND - len(runs) % ROUND,
                     candidates=left.reset_index(),
                 )
                 if plan.empty:
@@ -114,16 +116,29 @@ def summary(table: pd.DataFrame) -> dict[str, float]:
     last = table.groupby(["surface", "method"], as_index=False).last()
     regret = last.groupby("method")["regret_pct"].mean()
     mean = table.groupby(["method", "runs"])[["regret_pct", "flops"]].mean()
-    wanted = mean.loc["random", "regret_pct"].iloc[-1]
-    planned = mean.loc["planned"]
-    reached = planned[planned["regret_pct"] <= wanted]
-    spent = float(reached["flops"].iloc[0]) if len(reached) else float("inf")
+    spent = flops_to_reach(mean.loc["random", "regret_pct"].iloc[-1], mean.loc["planned"])
     return {
         "random_regret_pct": float(regret["random"]),
         "planned_regret_pct": float(regret["planned"]),
         "ratio": float(regret["planned"] / regret["random"]),
         "flops_ratio_at_equal_regret": spent / float(mean.loc["random", "flops"].iloc[-1]),
     }
+
+
+def flops_to_reach(regret_pct: float, rounds: pd.DataFrame) -> float:
+    """Return the FLOPs at which a regret is first reached; infinite where it never is.
+
+    Between two rounds the log of the regret is taken to fall in a straight line.
+
+    Parameters
+    ----------
+    rounds : a row a round, in order: regret_pct and flops so far.
+    """
+    reached = np.flatnonzero(rounds["regret_pct"] <= regret_pct)
+    if len(reached) == 0:
+        return math.inf
+    around = rounds.iloc[max(reached[0] - 1, 0) : reached[0] + 1].iloc[::-1]
+    return float(np.interp(np.log(regret_pct), np.log(around["regret_pct"]), around["flops"]))
 
 
 def replayed(runs: pd.DataFrame, start: int) -> dict[str, float]:

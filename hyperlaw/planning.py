@@ -27,7 +27,7 @@ class NextRuns:
     settings : the columns of `runs` that the law places.
     runs : a row a run, best first: params, tokens, settings, flops (6ND) and expected_regret_pct,
         at the target after this run and those before it.
-    now_pct : expected regret at the target before any of them.
+    now_pct : expected regret at the target before any of them, as `Law.predict` has it.
     floor_pct : expected regret that no run of these scales can remove.
     asked_for : runs that were asked for at most.
     offered : candidates that they were chosen from.

@@ -25,6 +25,7 @@ from storage.columns import DEPTH, PARAMS, TOKENS, WIDTH
 
 CHOSEN_FROM = (SIZE_AND_TOKENS, COMPUTE)
 MIN_SCALES = 5  # below, too few are left to judge by
+MIN_JUDGES = 4  # runs of a scale left out: of one, once its mean is off, no error would be left
 FOLDS = (1, 2)  # how many of the largest scales are left out
 CLEARLY_BETTER = 0.8  # of the usual form's error; less may be chance
 
@@ -49,15 +50,15 @@ def choose_axes(selection: Selection, *, try_shapes: bool = False) -> tuple[Form
     """Score every form that can be told apart by leaving the largest scales out, and choose one.
 
     Size and tokens are chosen unless another form is clearly better, or where the runs are of too
-    few scales, or of one size or one token budget, to tell.
+    few scales, too few of the largest scales, or of one size or one token budget, to tell.
 
     Parameters
     ----------
     try_shapes : whether to score forms on width and depth too; they are never chosen.
     """
     scales = selection.scales
-    tellable = len(scales) >= MIN_SCALES and scales[PARAMS].nunique() > 1
-    if not tellable or scales[TOKENS].nunique() == 1:
+    tellable = len(scales) >= MIN_SCALES and scales["runs"].tail(max(FOLDS)).min() >= MIN_JUDGES
+    if not tellable or scales[PARAMS].nunique() == 1 or scales[TOKENS].nunique() == 1:
         return (FormScore(SIZE_AND_TOKENS, None, True),)
     forms = (*CHOSEN_FROM, *(_shape_forms(selection) if try_shapes else ()))
     errors = {

@@ -49,6 +49,15 @@ def test_the_user_may_choose_the_axes():
     assert again.predict(1e9, 1e11) == law.predict(1e9, 1e11)
 
 
+def test_too_few_runs_of_the_largest_scales_to_choose_by_are_not_asked():
+    runs = runs_whose_rate_follows({"flops": -0.2})
+    n, d = SCALES[-1]
+    largest = runs[(runs["params"] == n) & (runs["tokens"] == d)]
+    three_left, four_left = runs.drop(largest.index[3:]), runs.drop(largest.index[4:])
+    assert [form.error_pct for form in fit_law(three_left, n_draws=2).forms] == [None]
+    assert len(fit_law(four_left, n_draws=2).forms) == 2
+
+
 def test_too_few_scales_to_choose_by_are_not_asked(runs):
     two = runs[runs["params"] == 1e7]
     assert [form.error_pct for form in fit_law(two, n_draws=2).forms] == [None]

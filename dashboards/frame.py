@@ -1,0 +1,95 @@
+"""The frame around every page: which sweep is looked at, and what is said where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from dashboards import session, theme
+from storage.errors import NotFoundError, StoreError
+
+SWEEP = "sweep"
+"""Key, in the session and in the URL, of the sweep that is looked at."""
+
+FIGURE_CONFIG = {
+    "displaylogo": False,
+    "toImageButtonOptions": {"format": "svg", "filename": "hyperlaw"},
+}
+
+
+def open_database() -> pd.DataFrame | None:
+    """Return the sweeps of the database; where there are none, say what to do and return None."""
+    try:
+        sweeps = session.sweeps()
+    except NotFoundError as error:
+        _nothing_yet(str(error))
+        return None
+    except StoreError as error:
+        st.error(str(error))
+        return None
+    if sweeps.empty:
+        _nothing_yet("This database has no sweep yet.")
+        return None
+    return sweeps
+
+
+def choose_sweep(sweeps: pd.DataFrame) -> str:
+    """Let the visitor choose a sweep in the sidebar; the choice stands in the URL."""
+    newest_first = list(reversed(sweeps["name"].tolist()))
+    # A small sweep that checks a law is newer than the law's own, and has less to show.
+    largest = str(sweeps["name"].iloc[int(sweeps["runs"].to_numpy().argmax())])
+    chosen = st.sidebar.selectbox(
+        "Sweep", newest_first, index=newest_first.index(largest), key=SWEEP, bind="query-params"
+    )
+    return str(chosen)
+
+
+def need_runs(sweep: str) -> pd.DataFrame | None:
+    """Return the sweep's runs; where none has ended yet, say so and return None."""
+    runs = session.runs(sweep)
+    if runs.empty:
+        state = session.store().sweep(sweep).state
+        st.info(f"This sweep is {state}, and none of its runs has ended yet.")
+        return None
+    return runs
+
+
+def show_figure(
+    drawn: go.Figure, key: str, *, data: Callable[[], pd.DataFrame] | None = None
+) -> None:
+    """Show a figure in the page's colours, with its data to download where they are given.
+
+    Parameters
+    ----------
+    key : of the element, unique on the page; also the stem of the names of downloaded files.
+    data : returns the figure's numbers as a frame, asked only when they are wanted.
+    """
+    scheme: theme.Scheme = "dark" if st.context.theme.type == "dark" else "light"
+    drawn.update_layout(template=theme.template(scheme))
+    drawn.update_layout(paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
+    config = FIGURE_CONFIG | {"toImageButtonOptions": {"format": "svg", "filename": key}}
+    st.plotly_chart(drawn, theme=None, key=key, config=config)
+    if data is not None:
+        st.download_button(
+            "CSV",
+            lambda: data().to_csv(index=False).encode(),
+            file_name=f"{key}.csv",
+            mime="text/csv",
+            key=f"{key}-csv",
+            type="tertiary",
+            on_click="ignore",
+        )
+
+
+def _nothing_yet(why: str) -> None:
+    st.title("hyperlaw")
+    st.info(f"{why} Start with one of these, then reload this page.")
+    st.code(
+        "hyperlaw demo                        # a small sweep, from training to prediction\n"
+        "hyperlaw sweep launch sweep.yaml     # your own sweep\n"
+        "hyperlaw import csv runs.csv         # runs that you already have",
+        language="bash",
+    )
