@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FAR_COMPUTE: Final = 1000.0  # beyond this many times the largest run's compute, say so
 WIDE_INTERVAL: Final = 4.0  # high / low of a setting from which its interval settles little
+MAX_REGRET: Final = math.log(2)  # of a draw: at twice the best loss, a run has diverged
 
 
 def predict(
@@ -62,7 +63,7 @@ def predict(
     drawn, drawn_offset, drawn_floor, drawn_height = _best_at(law, law.draws, scale, fixed)
     missed = (drawn_offset + best - drawn)[:, None]
     used = loss_surface.basin(law.draws, law.layout, scale, missed)[:, 0]
-    regret_pct = 100 * np.expm1(np.maximum(used - drawn_height, 0))
+    regret_pct = 100 * np.expm1(np.clip(used - drawn_height, 0, MAX_REGRET))
     optimum = {
         name: _interval(best[0, index], drawn[:, index], level)
         for index, name in enumerate(law.settings)
