@@ -8,9 +8,9 @@ at the end of a leg, from which another run may begin, the newest two as well.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pickle
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,9 +85,15 @@ class RunFolder:
                 return found
         return None
 
-    def remove(self) -> None:
-        """Drop all states of the run."""
-        shutil.rmtree(self.path, ignore_errors=True)
+    def close(self) -> None:
+        """Drop the states of a run that is over, but for those at the ends of legs.
+
+        With these a leg of another run may begin yet; all go when the sweep is done.
+        """
+        for file in self._files(_AT_REPORT):
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # There is one left, or there was never any.
+            self.path.rmdir()
 
     def _files(self, *suffixes: str) -> list[Path]:
         """Return the states' files, newest first."""

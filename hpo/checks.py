@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from hpo import listed
+from hpo import listed, scheduler_checks
+from hpo.conditions import check_conditions
 from hpo.fields import Value
 from hpo.ladder import Scale, base_shape, resolve_ladder, resolve_scale, shapes
 from hpo.planned import grid_size
@@ -16,13 +17,36 @@ from hpo.problems import Problem, blame, value_problems
 from hpo.schema import Scales, SweepSpec
 from hpo.space import Dimension
 from hpo.yaml_lines import KeyPath
+from trainers.changes import find_errors
 from trainers.config import RunConfig
 from trainers.errors import TrainerError, unknown
 from trainers.registry import Kind, kind
 from trainers.settings import SettingRule
 
 
-METHOD_CHECKS: Mapping[str, Callable[[SweepSpec, Kind], Iterable[Problem]]] = {}
+def _check_law_guided(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
+    from hpo.law_guided import problems
+
+    yield from problems(spec)
+
+
+def _check_bayesian(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
+    from hpo.bayesian.checks import problems
+
+    yield from problems(spec, trainer)
+
+
+def _check_population(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
+    from hpo.population.checks import problems
+
+    yield from problems(spec, trainer)
+
+
+METHOD_CHECKS: Mapping[str, Callable[[SweepSpec, Kind], Iterable[Problem]]] = {
+    "bayesian": _check_bayesian,
+    "law-guided": _check_law_guided,
+    "population": _check_population,
+}
 """What a search method asks of a sweep beyond what every method does, by its name."""
 
 
@@ -35,9 +59,11 @@ def find_problems(spec: SweepSpec) -> list[Problem]:
     if problems := list(listed.check_keys(spec)):
         return problems
     problems = [
+        *scheduler_checks.problems(spec),
         *_check_parametrization(spec, trainer),
         *_check_model(spec, trainer),
         *_check_fixed(spec, trainer),
+        *_check_changes(spec, trainer),
     ]
     if spec.scales is None:
         problems += listed.check_points(spec, trainer)
@@ -47,12 +73,13 @@ def find_problems(spec: SweepSpec) -> list[Problem]:
         *_check_shape_keys(spec, spec.scales, trainer),
         *_check_names(spec, trainer),
         *_check_space(spec, trainer),
+        *check_conditions(spec, trainer),
         *_check_steps(spec),
     ]
-    if check := METHOD_CHECKS.get(spec.search.method):
-        problems += check(spec, trainer)
     if not problems:
         problems += _check_sizes(spec, spec.scales, trainer)
+    if not problems and (check := METHOD_CHECKS.get(spec.search.method)):
+        problems += check(spec, trainer)
     if not problems:
         ladder = resolve_ladder(spec)
         problems += _check_runs(spec, len(ladder))
@@ -73,6 +100,7 @@ def run_config(spec: SweepSpec, scale: Scale, setting: Mapping[str, Value], seed
         data=spec.data,
         model=dict(spec.model),
         reports=spec.reports,
+        changes=tuple(changed.change for changed in spec.changes),
     )
 
 
@@ -116,6 +144,12 @@ def _check_fixed(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
             yield Problem(path, str(unknown("setting", name, trainer.settings)))
 
 
+def _check_changes(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
+    changes = [changed.change for changed in spec.changes]
+    for row, key, message in find_errors(trainer, changes):
+        yield Problem(("changes", row) if key is None else ("changes", row, key), message)
+
+
 def _check_names(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
     unknown_names = [
         name
@@ -150,7 +184,13 @@ def _check_dimension(rule: SettingRule, name: str, dimension: Dimension) -> Iter
             yield from value_problems(rule, name, choice, (*path, "choices", index))
         return
     axis = "log" if dimension.log is not None else "uniform"
-    if rule.kind != "float":
+    if rule.kind == "int" and dimension.multiple_of is None:
+        yield Problem(
+            (*path, axis),
+            f"{name} must be {rule.describe()}; list them as choices, or add multiple_of",
+        )
+        return
+    if rule.kind not in ("float", "int"):
         yield Problem((*path, axis), f"{name} must be {rule.describe()}; list them as choices")
         return
     for index, bound in enumerate(dimension.bounds or ()):
@@ -204,7 +244,7 @@ def _check_runs(spec: SweepSpec, n_scales: int) -> Iterator[Problem]:
             yield Problem(
                 ("runs",), f"{spec.runs} is more than the full grid has; at most {full}, or none"
             )
-    elif spec.runs is None:
+    elif spec.runs is None and spec.search.method != "law-guided":
         yield Problem(("runs",), "missing; say how many runs the sweep has in all")
     if spec.runs is not None and spec.runs < n_scales:
         yield Problem(("runs",), f"{spec.runs} is fewer than one for each of the {n_scales} scales")
@@ -218,11 +258,7 @@ def _check_configurations(
     for name, dimension in spec.space.items():
         typical[name] = (dimension.choices or dimension.bounds or ())[0]
     if "batch_tokens" in spec.space:
-        path: KeyPath = ("space", "batch_tokens", "choices")
-        batches = [
-            (value, (*path, index))
-            for index, value in enumerate(spec.space["batch_tokens"].choices or ())
-        ]
+        batches = list(_batches_to_check(spec.space["batch_tokens"]))
     else:
         batches = [(spec.fixed["batch_tokens"], ("fixed", "batch_tokens"))]
     budget = "tokens" if scales.tokens is not None else "tokens_per_param"
@@ -246,6 +282,22 @@ def _check_configurations(
                 if where not in seen:
                     seen.add(where)
                     yield Problem(where, str(error))
+
+
+def _batches_to_check(dimension: Dimension) -> Iterator[tuple[Value, KeyPath]]:
+    """Give every choice; of a range both ends and the next value, which tell of the others."""
+    path: KeyPath = ("space", "batch_tokens")
+    if dimension.choices is not None:
+        for index, choice in enumerate(dimension.choices):
+            yield choice, (*path, "choices", index)
+        return
+    assert dimension.bounds is not None
+    low, high = dimension.bounds
+    axis = "log" if dimension.log is not None else "uniform"
+    step = dimension.multiple_of or 1
+    yield low, (*path, axis, 0)
+    yield low + step, (*path, "multiple_of") if dimension.multiple_of else (*path, axis)
+    yield high, (*path, axis, 1)
 
 
 def _check_listed_configurations(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:

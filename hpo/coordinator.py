@@ -7,31 +7,31 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
 import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import ray
 from ray import cloudpickle, tune
 from ray.exceptions import RayTaskError
 from ray.tune.experiment import Trial
-from ray.tune.search import Searcher
 
+from hpo.checkpoints import RunFolder
 from hpo.checks import run_config
+from hpo.errors import SpecError
+from hpo.extension import extended
 from hpo.held_states import HeldStates
-from hpo.legs import NumberedLeg, Standing, leg_record
-from hpo.points import Leg, Outcome
+from hpo.legs import NumberedLeg, Standing, leg_record, recorded_reports
+from hpo.points import Leg, Origin, Outcome
 from hpo.progress import SweepObserver
-from hpo.rows import curve, failed_row, run_row, stopped_row
+from hpo.rows import Row, curve, failed_row, run_row, stopped_row
 from hpo.schema import SweepSpec
-from hpo.strategy import Strategy
+from hpo.steering import Helm, Interruption
+from hpo.strategy import Closing, Strategy
 from hpo.trainable import (
     CPUS,
     GPUS,
@@ -47,8 +47,10 @@ from hpo.trainable import (
     one_line,
 )
 from storage import columns
+from storage.control import CANCEL, EXTEND, PAUSE, RESUME, RETRY, STOP, Request
 from storage.errors import RunsTableError
 from storage.store import Store
+from storage.sweeps import CANCELLED, DONE, PAUSED, RUNNING, STOPPED, STOPPING
 from trainers.config import RunConfig
 from trainers.protocol import Report
 
@@ -56,72 +58,20 @@ LIVE_CURVE_SECONDS = 1.0
 """A running run's curve is written to the store this often at most."""
 
 DEATHS = 2
-"""A leg whose worker died is begun again this many times."""
+"""A leg whose worker died is begun again this many times without a new report: a machine that is
+lost in a long run's middle is not the run's fault, a run that dies again at the same place is."""
 
 WORKER_DIED = "the worker process died: it was killed, crashed or ran out of memory"
 
 _NUMBER = "number"
 """Key of a trial's configuration: the leg's number."""
 
+_STATES = {PAUSE: PAUSED, RESUME: RUNNING, STOP: STOPPING}
+"""How a sweep stands that was asked so."""
 
-class Legs(Searcher):
-    """Asks the coordinator for Tune: a trial is a leg."""
-
-    def __init__(self, coordinator: Coordinator) -> None:
-        """Hand out what `coordinator` gives."""
-        super().__init__()
-        self._coordinator = coordinator
-
-    def suggest(self, trial_id: str) -> dict[str, object] | str | None:
-        """The next leg's configuration."""
-        config = self._coordinator.next_trial()
-        return Searcher.FINISHED if config is None and self._coordinator.finished else config
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, object] | None = None, error: bool = False
-    ) -> None:
-        """Nothing: the coordinator hears of it as a callback."""
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: the store has it all."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore; see `save`."""
-
-
-class Interruption(tune.Stopper):
-    """Ends the sweep once SIGINT has come: Tune asks `stop_all` after every event."""
-
-    def __init__(self) -> None:
-        """Nothing has come yet."""
-        self.requested = False
-        self.actors_ended = False
-
-    def __call__(self, trial_id: str, result: Mapping[str, object]) -> bool:
-        """No run is stopped by itself."""
-        return False
-
-    def stop_all(self) -> bool:
-        """Whether to end the sweep: not before its actors, or Tune waits for their steps."""
-        return self.actors_ended
-
-    @contextmanager
-    def on_sigint(self) -> Iterator[None]:
-        """Within the body the first SIGINT asks for the end; a second one ends at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.getsignal(signal.SIGINT)
-
-        def request(signum: int, frame: FrameType | None) -> None:
-            self.requested = True
-            signal.signal(signal.SIGINT, before)
-
-        signal.signal(signal.SIGINT, request)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+Restand = Callable[[SweepSpec, bool], tuple[Strategy, Standing]]
+"""From a sweep, and whether failed runs are tried again, to a strategy that has been told all that
+the store has, and what is left."""
 
 
 @dataclass
@@ -149,66 +99,77 @@ class Coordinator(tune.Callback):
     def __init__(
         self,
         spec: SweepSpec,
-        strategy: Strategy,
-        standing: Standing,
+        standing: tuple[Strategy, Standing],
+        restand: Restand,
         store: Store,
         observer: SweepObserver,
         interruption: Interruption,
+        helm: Helm,
         states: Path | None,
     ) -> None:
         """Coordinate a sweep from where it stands; `states` is where states of runs are kept."""
         self.error: Exception | None = None
-        self._spec = spec
-        self._strategy = strategy
+        self.spec = spec
+        self.strategy = standing[0]
+        self._restand = restand
         self._store = store
         self._observer = observer
         self._interruption = interruption
+        self._helm = helm
         self._states = states
-        self._again = deque(standing.left)
-        self._next_number = standing.next_number
-        self._reports = standing.reports  # of runs that are not over and not running, by run_id
-        self._frozen = standing.frozen
-        self._running: dict[int, _Running] = {}
+        self._state = RUNNING
+        self._again = deque(standing[1].left)
+        self._unrecorded = {leg.number: leg for leg in standing[1].unrecorded}
+        self._next_number = standing[1].next_number
+        self._reports = standing[1].reports  # of runs that are not over and not running, by run_id
+        self._frozen = standing[1].frozen
+        self._running: dict[int, _Running] = {}  # with Tune; one of them may wait for an actor
+        self._withdrawn: set[int] = set()
         self._held = HeldStates()
-        self._deaths: dict[int, int] = {}
+        self._deaths: dict[int, tuple[int, int]] = {}  # how often, and after how many reports
         self._python_path = os.pathsep.join(str(Path(path).resolve()) for path in sys.path)
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to hand out and nothing can come."""
-        return not self._running and not self._again
+        """Whether nothing is left to hand out in this launch, and nothing can come."""
+        ends = self._interruption.requested or self._state == STOPPING
+        return not self._running and (ends or not self._again)
+
+    @property
+    def standing(self) -> Standing:
+        """How the sweep stands while nothing is being trained."""
+        return Standing(tuple(self._again), self._frozen, self._reports, self._next_number)
+
+    def end_state(self) -> str:
+        """Return the state in which this launch, being over, leaves the sweep."""
+        if self._interruption.requested:
+            return self._interruption.state
+        self._look_ahead()
+        return STOPPED if self._again else DONE
 
     def next_trial(self) -> dict[str, object] | None:
         """Take the next leg from the strategy, and return its trial's configuration."""
-        if self._interruption.requested:
-            return None
         with self._keeping_errors():
-            if self._again:
-                numbered = self._again.popleft()
-            else:
-                leg = self._strategy.ask()
-                if leg is None:
-                    return None
-                numbered = NumberedLeg(self._next_number, leg)
-                self._next_number += 1
-            return self._begin(numbered)
-
-    def stop_frozen(self) -> None:
-        """Record the runs that are frozen for good as stopped."""
-        for run_id, leg in self._frozen.items():
-            reports = self._reports[run_id]
-            config = self._config(leg)
-            row = stopped_row(self._spec.name, leg.point, config, reports[-1])
-            self._store.record_run(row, curve(reports))
-            self._observer.finished(leg.point, row)
-        self._frozen = {}
+            self._obey()
+            if self._state == PAUSED and not self._running:
+                self._look_ahead()  # or a sweep that is done would wait to be resumed
+            if self._interruption.requested or self._state != RUNNING:
+                return None
+            self._look_ahead()
+            return self._begin(self._again.popleft()) if self._again else None
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:
-        """Note a leg that has begun."""
+        """Note a leg that begins; take it back if no run is to begin any more."""
         with self._keeping_errors():
-            self._observer.running(self._of(trial).leg.leg.point)
+            running = self._of(trial)
+            if self._state == RUNNING:
+                self._record(running)
+                self._observer.running(running.leg.leg.point)
+            else:
+                self._withdrawn.add(running.leg.number)
+                _end_actor(trial)
 
     def on_trial_result(
         self,
@@ -246,25 +207,90 @@ class Coordinator(tune.Callback):
         if self._interruption.requested:
             return
         with self._keeping_errors():
-            running = self._of(trial)
-            reason = _reason(trial)
-            deaths = self._deaths.get(running.leg.number, 0)
-            if reason is None and deaths < DEATHS:
-                self._deaths[running.leg.number] = deaths + 1
-                del self._running[running.leg.number]
-                self._reports[running.leg.leg.point.run_id] = running.reports
-                self._again.append(running.leg)
-            else:
+            running, reason = self._of(trial), _reason(trial)
+            number, run_id = running.leg.number, running.leg.leg.point.run_id
+            deaths, made = self._deaths.get(number, (0, 0))
+            deaths = 0 if len(running.reports) > made else deaths
+            withdrawn = number in self._withdrawn
+            if reason is not None or (deaths >= DEATHS and not withdrawn):
                 self._fail(running, reason or WORKER_DIED)
+                return
+            del self._running[number]
+            self._reports[run_id] = running.reports
+            if withdrawn:
+                self._withdrawn.remove(number)
+                self._again.appendleft(running.leg)
+            else:
+                self._deaths[number] = deaths + 1, max(made, len(running.reports))
+                self._store.cut_off_leg(self.spec.name, number)
+                self._again.append(running.leg)
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: object) -> None:
-        """At an interruption, end the actors in the middle of their steps."""
+        """Obey what was asked; at an interruption, end the actors in the middle of their steps."""
+        with self._keeping_errors():
+            self._obey()
         if self._interruption.requested and not self._interruption.actors_ended:
             for trial in trials:
-                actor = trial.temporary_state.ray_actor
-                if actor is not None:
-                    ray.kill(actor)
+                _end_actor(trial)
             self._interruption.actors_ended = True
+
+    def _obey(self) -> None:
+        for request in self._helm.requests():
+            if request.action == CANCEL:
+                self._interruption.request(CANCELLED)
+                said = CANCELLED
+            elif request.action == RETRY:
+                self._take_up(self.spec, retry_failed=True)
+                said = "failed runs are tried again"
+            elif request.action == EXTEND:
+                said = self._extend(request)
+            else:
+                self._state = _STATES[request.action]
+                said = self._state
+            self._helm.obeyed(request, self._state)
+            self._observer.steered(said, self.strategy.workload)
+
+    def _extend(self, request: Request) -> str:
+        assert request.amount is not None
+        name = self.spec.name
+        try:
+            text, spec = extended(self._store.sweep(name).spec_text, request.amount)
+        except SpecError as error:  # Two extensions may go together beyond what there can be.
+            return f"not extended: {error}"
+        self._store.set_spec_text(name, text)
+        self._take_up(spec, retry_failed=False)
+        return f"{request.amount} more runs"
+
+    def _take_up(self, spec: SweepSpec, *, retry_failed: bool) -> None:
+        """Go on with a strategy that is built anew, as a relaunch would, while runs are running."""
+        if isinstance(self.strategy, Closing):
+            self.strategy.close()
+        strategy, standing = self._restand(spec, retry_failed)
+        for numbered in self._unrecorded.values():
+            strategy.resume(numbered.leg)
+        left = [leg for leg in standing.left if leg.number not in self._running]
+        left += [leg for n, leg in self._unrecorded.items() if n not in self._running]
+        running = {going.leg.leg.point.run_id for going in self._running.values()}
+        reports = {**standing.reports, **self._reports}
+        self.spec, self.strategy = spec, strategy
+        self._again = deque(left)
+        self._reports = {run_id: of for run_id, of in reports.items() if run_id not in running}
+        self._frozen = {
+            run_id: of for run_id, of in standing.frozen.items() if run_id not in running
+        }
+
+    def _look_ahead(self) -> None:
+        """Ask the strategy for a leg if there is none at hand."""
+        if not self._again and (leg := self.strategy.ask()) is not None:
+            numbered = NumberedLeg(self._next_number, leg)
+            self._next_number += 1
+            self._unrecorded[numbered.number] = numbered
+            self._again.append(numbered)
+
+    def _record(self, running: _Running) -> None:
+        """Write down that a leg begins: from now on, a relaunch takes it up."""
+        self._store.begin_leg(self.spec.name, leg_record(running.leg))
+        self._unrecorded.pop(running.leg.number, None)
 
     def _begin(self, numbered: NumberedLeg) -> dict[str, object]:
         leg, number = numbered.leg, numbered.number
@@ -273,8 +299,9 @@ class Coordinator(tune.Callback):
         self._frozen.pop(run_id, None)
         origin = self._held.get(leg.origin)
         reports = self._reports.pop(run_id, [])
+        if leg.origin is not None and len(reports) < leg.origin.reports:
+            reports = self._reports_behind(leg.origin)
         self._running[number] = _Running(numbered, config, reports, origin)
-        self._store.begin_leg(self._spec.name, leg_record(numbered))
         return {
             _NUMBER: number,
             RUN_ID: run_id,
@@ -285,14 +312,19 @@ class Coordinator(tune.Callback):
                 state=origin,
                 folder=self._states,
             ),
-            CPUS: self._spec.resources.cpus,
-            GPUS: self._spec.resources.gpus,
+            CPUS: self.spec.resources.cpus,
+            GPUS: self.spec.resources.gpus,
             PYTHON_PATH: self._python_path,
         }
 
+    def _reports_behind(self, origin: Origin) -> list[Report]:
+        """Return what a run reported up to the state with which a new run begins."""
+        curves = self._store.curves([origin.run_id])
+        return recorded_reports(curves[origin.run_id])[: origin.reports]
+
     def _config(self, leg: Leg) -> RunConfig:
         point = leg.point
-        return run_config(self._spec, point.scale, point.setting, point.seed)
+        return run_config(self.spec, point.scale, point.setting, point.seed)
 
     def _of(self, trial: Trial) -> _Running:
         return self._running[trial.config[_NUMBER]]
@@ -302,49 +334,55 @@ class Coordinator(tune.Callback):
         point, reports = leg.point, running.reports
         report = reports[-1]
         if report.status != "running":
-            row = run_row(self._spec.name, point, running.config, report)
+            row = run_row(self.spec.name, point, running.config, report)
             try:
-                self._store.record_run(row, curve(reports))
+                self._end(running, str(row[columns.STATUS]), row)
             except RunsTableError as error:
                 # A trainer of the user's own may report what no run can have.
                 self._fail(running, str(error))
                 return
             self._held.drop(point.run_id)
-            self._end(running, str(row[columns.STATUS]))
             self._observer.finished(point, row)
             return
         self._observer.report(point, report)
         if n_reports >= leg.reports:
-            self._store.record_report(point.run_id, self._spec.name, curve(reports))
             self._reports[point.run_id] = reports
             self._frozen[point.run_id] = leg
             self._held.keep(point.run_id, n_reports, state)
             self._end(running, "running")
         elif time.monotonic() - running.written >= LIVE_CURVE_SECONDS:
             running.written = time.monotonic()
-            self._store.record_report(point.run_id, self._spec.name, curve(reports))
+            self._store.record_report(point.run_id, self.spec.name, curve(reports))
 
     def _stop(self, running: _Running) -> None:
         point, reports = running.leg.leg.point, running.reports
-        row = stopped_row(self._spec.name, point, running.config, reports[-1])
-        self._store.record_run(row, curve(reports))
-        self._end(running, columns.STOPPED)
+        row = stopped_row(self.spec.name, point, running.config, reports[-1])
+        self._end(running, columns.STOPPED, row)
+        if self._states is not None:
+            RunFolder(self._states / point.run_id).close()
         self._observer.finished(point, row)
 
     def _fail(self, running: _Running, reason: str) -> None:
-        point, reports = running.leg.leg.point, running.reports
-        row = failed_row(self._spec.name, point, running.config, reason)
-        self._store.record_run(row, curve(reports) if reports else None)
-        self._end(running, columns.FAILED)
+        point = running.leg.leg.point
+        if running.leg.number in self._unrecorded:
+            self._record(running)
+        row = failed_row(self.spec.name, point, running.config, reason)
+        self._end(running, columns.FAILED, row)
         self._observer.finished(point, row)
 
-    def _end(self, running: _Running, status: str) -> None:
-        """Close a leg, and tell the strategy."""
-        number, reports = running.leg.number, running.reports
+    def _end(self, running: _Running, status: str, row: Row | None = None) -> None:
+        """Write down that a leg ended, with its run's `row` if that did too; tell the strategy."""
+        number, reports, name = running.leg.number, running.reports, self.spec.name
+        learned = curve(reports) if reports else None
+        with self._store.together():
+            if row is not None:
+                self._store.record_run(row, learned)
+            elif learned is not None:
+                self._store.record_report(running.leg.leg.point.run_id, name, learned)
+            self._store.end_leg(name, number, reached=len(reports))
         del self._running[number]
         self._deaths.pop(number, None)
-        self._store.end_leg(self._spec.name, number, reached=len(reports))
-        self._strategy.tell(
+        self.strategy.tell(
             Outcome(
                 point=running.leg.leg.point,
                 losses=tuple(report.loss for report in reports),
@@ -361,6 +399,13 @@ class Coordinator(tune.Callback):
         except Exception as error:
             self.error = error
             raise
+
+
+def _end_actor(trial: Trial) -> None:
+    """End a trial's process in the middle of what it does."""
+    actor = trial.temporary_state.ray_actor
+    if actor is not None:
+        ray.kill(actor)
 
 
 def _anywhere(run: RunConfig) -> RunConfig:

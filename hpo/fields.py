@@ -68,7 +68,8 @@ def _value(value: object) -> Value:
     return _number(value, what="a number or text")
 
 
-def _as_list(value: object) -> object:
+def as_list(value: object) -> object:
+    """Take a single value for a list of one; for pydantic's validators."""
     return value if isinstance(value, list | tuple) else [value]
 
 
@@ -129,7 +130,7 @@ distinct_names = AfterValidator(distinct)
 Pair = Annotated[tuple[Number, Number], BeforeValidator(_pair)]
 # bool is named so that pydantic keeps `true` from becoming 1.
 Scalar = Annotated[bool | Value, BeforeValidator(_value)]
-PositiveAxis = Annotated[tuple[Positive, ...], BeforeValidator(_as_list), AfterValidator(distinct)]
+PositiveAxis = Annotated[tuple[Positive, ...], BeforeValidator(as_list), AfterValidator(distinct)]
 PositiveIntAxis = Annotated[
-    tuple[PositiveInt, ...], BeforeValidator(_as_list), AfterValidator(distinct)
+    tuple[PositiveInt, ...], BeforeValidator(as_list), AfterValidator(distinct)
 ]

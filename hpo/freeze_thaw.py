@@ -1,59 +1,101 @@
 """Freeze-thaw search: short legs of many settings, longer ones of those whose curves promise most.
 
-A run is trained in legs, and frozen between them. Two models say what to do next: learning curves
+A run is trained in legs and frozen between them. Two models say what comes next: learning curves
 (`scaling.learning_curves`) forecast where each run will end and how surely, and a Gaussian process
-(`hpo.gaussian_process`) over the settings learns from these forecasts where further settings are
-worth a look (freeze-thaw Bayesian optimization: Swersky et al. 2014, arXiv 1406.3896; second-hand).
+(`hpo.gaussian_process`) over settings learns from these forecasts which further settings are worth
+a first leg (freeze-thaw: Swersky et al. 2014, arXiv 1406.3896; second-hand, not checked). Half of
+the budget goes into first legs, the other half into thawing, each time of the run with the highest
+expected improvement of the lowest loss for each report that it has yet to make. What it takes to
+finish the run with the lowest forecast is never spent on others.
+
+The process sees ranks of forecasts as normal scores, not losses: what diverges or stays at chance
+costs no resolution among the good, and no unit or outlier needs treatment. How far such ranks are
+to be trusted is its nugget, found with the rest: the spreads of the forecasts would not say, since
+most of what is unknown about short curves, how much all of them will still fall, moves no rank.
+
+An `ask` takes a forecast of all curves, linear in runs × reports, and at a first leg a Gaussian
+process of at most `THINNED` runs, whatever the number of runs; its hyperparameters are found anew
+at every quarter more runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtr, ndtri
-from scipy.stats import qmc, rankdata
+from scipy.stats import qmc
 
+from hpo.encoding import Array, Counts, features, from_cube, snap, to_cube
 from hpo.fields import Value
-from hpo.gaussian_process import Array, GaussianProcess, Hyperparameters, condition, fit
+from hpo.gaussian_process import GaussianProcess, Hyperparameters, condition, fit
 from hpo.space import Dimension
 from scaling.learning_curves import forecast_curves
 
-LEG_FACTOR = 4
-LEGS = 3
-SEARCH_SHARE = 0.5
-N_DRAWN = 1024
-THINNED = 200
-REFIT = 1.1
+# Legs end at a sixteenth, a quarter and the whole of a run: the factor that HyperBand's authors
+# and Ray Tune take as usual is 3 or 4 (second-hand), and three legs see a setting cheaply.
+LEG_FACTOR, N_LEGS = 4, 3
+SEARCH_SHARE = 0.5  # of all reports: neither looking nor finishing is known to matter more
+FIRST_BUDGET = 4  # full trainings, expected where no budget is said; doubled when used up
+N_DRAWN, N_NEAR = 1024, 512  # settings weighed at a proposal: over the space, and near the best
+NEAR_STEPS = (0.01, 0.3)  # sides of the cube: refinements of every size
+N_BEST = 5  # runs whose surroundings are weighed
+THINNED = 200  # runs of a Gaussian process; the better half of these are the best of all
+REFIT_GROWTH = 1.25
 
 
 @dataclass(frozen=True)
 class Leg:
-    """A run to train, from where it is, until it has made so many reports in all."""
+    """A run to train, on from where it is, until it has made `reports` reports in all."""
 
     number: int
     setting: Mapping[str, Value]
     reports: int
 
 
+class Best(NamedTuple):
+    """The run with the lowest loss, at any of its reports."""
+
+    number: int
+    setting: Mapping[str, Value]
+    loss: float
+
+
 @dataclass
 class _Run:
     setting: Mapping[str, Value]
-    encoded: Array
+    point: Array  # in the unit cube
     asked: int
-    losses: list[float] = field(default_factory=list)
+    losses: tuple[float, ...] = ()
 
     @property
     def diverged(self) -> bool:
-        return not np.isfinite(self.losses).all()
+        return not all(np.isfinite(self.losses))
 
     @property
     def is_out(self) -> bool:
-        return not self.diverged and len(self.losses) < self.asked
+        return len(self.losses) < self.asked
 
 
 class FreezeThaw:
+    """Chooses which run to train next and how far, from the losses told so far.
+
+    The answers depend on the seed and on what was asked and told, in order, and on nothing else.
+
+    Parameters
+    ----------
+    space : what each hyperparameter may be.
+    n_reports : losses that a whole run reports, evenly spread over its training.
+    candidates : the settings to choose from, each at most once; any of the space where None.
+
+    Raises
+    ------
+    ValueError
+        Where there is no report or no dimension, or a candidate lies outside the space.
+    """
+
     def __init__(
         self,
         space: Mapping[str, Dimension],
@@ -62,149 +104,224 @@ class FreezeThaw:
         seed: int,
         candidates: Sequence[Mapping[str, Value]] | None = None,
     ) -> None:
+        if n_reports < 1:
+            raise ValueError(f"n_reports is {n_reports}; a run makes at least one report")
+        if not space:
+            raise ValueError("the space is empty; give at least one dimension to search")
+        if candidates is not None and not candidates:
+            raise ValueError("there is no candidate; give some, or None for any of the space")
         self._space = space
         self._n_reports = n_reports
         self._seed = seed
-        self._legs = sorted({max(1, round(n_reports / LEG_FACTOR**k)) for k in range(LEGS)})
+        self._legs = sorted({max(1, round(n_reports / LEG_FACTOR**k)) for k in range(N_LEGS)})
         self._runs: dict[int, _Run] = {}
+        self._hyperparameters: tuple[int, Hyperparameters] | None = None
+        # As many as a plane through them needs, and one more to be wrong.
         self._n_first = len(space) + 2
-        self._hyper: tuple[int, Hyperparameters] | None = None
-        self._table = candidates
+        # Of a table, the setting at each point; the points of both are in the order of first legs.
+        self._table: dict[bytes, Mapping[str, Value]] | None = None
         if candidates is None:
-            unit = qmc.Sobol(len(space), scramble=True, seed=np.random.default_rng(seed)).random(N_DRAWN)
-            candidates = [decode(space, u) for u in unit]
-        self._candidates = list(candidates)
-        self._encoded = np.array([encode(space, c) for c in self._candidates])
-        order = np.random.default_rng(seed).permutation(len(self._candidates))
-        self._order = [int(i) for i in order]
-        self._used: set[int] = set()
+            self._points = _sobol(space, seed)
+        else:
+            points = [to_cube(space, candidate) for candidate in candidates]
+            self._table = {point.tobytes(): c for point, c in zip(points, candidates, strict=True)}
+            self._points = np.random.default_rng(seed).permutation(np.array(points))
 
     def ask(self, budget: int | None = None) -> Leg | None:
-        spent = sum(max(r.asked if r.is_out else 0, len(r.losses)) for r in self._runs.values())
-        left = budget if budget is not None else 10**9
-        if left <= 0:
-            return None
+        """Return the next leg; None where there is none, or none before more is told.
+
+        Several legs may be out at once, one of a run at most.
+
+        Parameters
+        ----------
+        budget : reports left to hand out in all, those of legs that are out not among them. Where
+            None, a budget of four full trainings is expected, and twice as much when it is used.
+        """
+        spent = sum(max(run.asked, len(run.losses)) for run in self._runs.values())
         if budget is None:
-            total = 4 * self._n_reports
+            total = FIRST_BUDGET * self._n_reports
             while total <= spent:
                 total *= 2
-        else:
+        elif budget > 0:
             total = spent + budget
-        first = self._legs[0]
-        searching = (len(self._runs) + 1) * first <= SEARCH_SHARE * total
-        told = [n for n, r in self._runs.items() if r.losses]
-        if searching and len(self._used) < len(self._candidates) and left >= first:
-            if len(self._runs) < self._n_first or not told:
-                index = next(i for i in self._order if i not in self._used)
-            else:
-                index = self._propose(told)
-            return self._start(index, min(first, left))
-        return self._thaw(told, left)
-
-    def _start(self, index, reports):
-        self._used.add(index)
-        number = max(self._runs, default=-1) + 1
-        self._runs[number] = _Run(self._candidates[index], self._encoded[index], reports)
-        return Leg(number, self._candidates[index], reports)
-
-    def _scores(self, told):
-        f = forecast_curves([self._runs[n].losses for n in told], self._n_reports)
-        return f, *normal_scores(f.best, f.best_sd)
-
-    def _gp(self, told, y, var):
-        x = np.array([self._runs[n].encoded for n in told])
-        if self._hyper is None or len(told) >= REFIT * self._hyper[0]:
-            self._hyper = (len(told), fit(x, y, var))
-        return condition(self._hyper[1], x, y, var)
-
-    def _propose(self, told):
-        f, y, sd = self._scores(told)
-        gp = self._gp(told, y, sd**2)
-        rest = np.array([i for i in range(len(self._candidates)) if i not in self._used])
-        mu, s = gp.predict(self._encoded[rest])
-        best = gp.at_measurements()[0].min() if MODE_B == "run" else gp.predict(gp.points)[0].min()
-        return int(rest[np.argmax(expected_improvement(best, mu, s))])
-
-    def _thaw(self, told, left):
-        T = self._n_reports
-        cand = [n for n in told if not self._runs[n].is_out and not self._runs[n].diverged and len(self._runs[n].losses) < T]
-        if not cand:
+        else:
             return None
-        f = forecast_curves([self._runs[n].losses for n in told], T)
-        pos = np.array([told.index(n) for n in cand])
-        seen = np.array([len(self._runs[n].losses) for n in cand])
-        lo = min(min(self._runs[n].losses) for n in told if not self._runs[n].diverged)
-        ei = expected_improvement(lo, f.end[pos], np.maximum(f.end_sd[pos], 1e-12))
-        if THAW == "ei":
-            pick = int(np.argmax(ei / (T - seen)))
-        elif THAW == "mean":
-            pick = int(np.argmin(f.best[pos]))
-        elif THAW == "halving":
-            last = np.array([np.mean(self._runs[n].losses[-2:]) for n in cand])
-            # asynchronous rungs: share of the remaining budget by level
-            pick = None
-            for leg, nxt in reversed(list(zip(self._legs[:-1], self._legs[1:]))):
-                at = [k for k in range(len(cand)) if seen[k] >= leg and seen[k] < nxt]
-                above = sum(len(r.losses) >= nxt for r in self._runs.values())
-                below = sum(len(r.losses) >= leg for r in self._runs.values())
-                if at and above < below / LEG_FACTOR:
-                    pick = min(at, key=lambda k: f.best[pos[k]] if HV else last[k]); break
-            if pick is None:
-                pick = int(np.argmin(f.best[pos] if HV else last))
-        n = cand[pick]
-        goal = next(leg for leg in self._legs if leg > seen[pick])
-        goal = min(goal, seen[pick] + left)
-        self._runs[n].asked = int(goal)
-        return Leg(n, self._runs[n].setting, int(goal))
+        left = total - spent
+        begun = (len(self._runs) + 1) * self._legs[0]
+        if begun <= SEARCH_SHARE * total:
+            return self._begin(left) or self._thaw(left)
+        return self._thaw(left) or self._begin(left)
 
-    def tell(self, number, losses):
-        self._runs[number].losses = [float(v) for v in losses]
+    def resume(self, leg: Leg) -> None:
+        """Take a leg as asked for that an earlier, equal search gave out; `tell` goes on from it.
 
-
-MODE_B = "run"
-THAW = "ei"
-HV = True
-
-
-def expected_improvement(best, mean, sd):
-    z = (best - mean) / sd
-    return sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
-
-
-def normal_scores(mean, sd):
-    n = len(mean)
-    y = ndtri((rankdata(mean) - 0.5) / n)
-    fin = np.isfinite(mean)
-    s = np.zeros(n)
-    if fin.sum() < 2:
-        return y, s
-    xs, first = np.unique(mean[fin], return_index=True)
-    ys = y[fin][first]
-    def at(v):
-        return np.interp(v, xs, ys)
-    s[fin] = (at(mean[fin] + sd[fin]) - at(mean[fin] - sd[fin])) / 2
-    # beyond ends interp saturates
-    return y, s
-
-
-def encode(space, setting):
-    out = []
-    for name, d in space.items():
-        v = setting[name]
-        if d.choices is not None:
-            out.append(d.choices.index(v) / max(len(d.choices) - 1, 1))
+        Raises ValueError where its setting lies outside the space.
+        """
+        run = self._runs.get(leg.number)
+        if run is None:
+            point = to_cube(self._space, leg.setting)
+            self._runs[leg.number] = _Run(leg.setting, point, leg.reports)
         else:
-            lo, hi = d.bounds
-            out.append(np.log(v / lo) / np.log(hi / lo) if d.log else (v - lo) / (hi - lo))
-    return np.array(out)
+            run.asked = leg.reports
 
+    def tell(self, number: int, losses: Sequence[float]) -> None:
+        """Take all losses of a run so far, one a report; its leg is over.
 
-def decode(space, unit):
-    out = {}
-    for (name, d), u in zip(space.items(), unit):
-        if d.choices is not None:
-            out[name] = d.choices[min(int(u * len(d.choices)), len(d.choices) - 1)]
+        A run with a loss that is not finite has diverged and is never thawed; one that is told no
+        loss at all is given up.
+
+        Raises
+        ------
+        ValueError
+            Where no such run was asked for, or it has more losses than a whole run.
+        """
+        if number not in self._runs:
+            raise ValueError(f"run {number} was never asked for; there are {len(self._runs)} runs")
+        if len(losses) > self._n_reports:
+            raise ValueError(f"run {number} has {len(losses)} losses; a run has {self._n_reports}")
+        run = self._runs[number]
+        run.losses = tuple(map(float, losses))
+        run.asked = len(run.losses)
+
+    @property
+    def best(self) -> Best | None:
+        """The run with the lowest loss so far; None before there is any loss."""
+        found = [
+            (loss, number)
+            for number, run in self._runs.items()
+            for loss in run.losses
+            if np.isfinite(loss)
+        ]
+        if not found:
+            return None
+        loss, number = min(found)
+        return Best(number, self._runs[number].setting, loss)
+
+    def _begin(self, left: int) -> Leg | None:
+        """Return the first leg of a new setting; None where none is left."""
+        told = [run for run in self._runs.values() if run.losses]
+        by_model = len(self._runs) >= self._n_first and told
+        pool = self._unused(self._pool(told) if by_model else self._points)
+        if not len(pool):
+            return None
+        point = self._propose(pool, told) if by_model else pool[0]
+        number = max(self._runs, default=-1) + 1
+        if self._table is None:
+            setting: Mapping[str, Value] = from_cube(self._space, point)
         else:
-            lo, hi = d.bounds
-            out[name] = float(lo * (hi / lo) ** u) if d.log else float(lo + u * (hi - lo))
-    return out
+            setting = self._table[point.tobytes()]
+        leg = Leg(number, setting, min(self._legs[0], left))
+        self._runs[number] = _Run(setting, point, leg.reports)
+        return leg
+
+    def _thaw(self, left: int) -> Leg | None:
+        """Return the next leg of the frozen run that promises most; None where none is frozen."""
+        told = {number: run for number, run in self._runs.items() if run.losses}
+        forecast = forecast_curves([run.losses for run in told.values()], self._n_reports)
+        frozen = [
+            index
+            for index, run in enumerate(told.values())
+            if not (run.is_out or run.diverged) and len(run.losses) < self._n_reports
+        ]
+        best = self.best
+        if best is None or not frozen:
+            return None
+        numbers = [list(told)[index] for index in frozen]
+        end, sd = forecast.end[frozen], forecast.end_sd[frozen]
+        seen = np.array([len(self._runs[number].losses) for number in numbers])
+        to_go = self._n_reports - seen
+        # Where no gain is left to doubles, the lowest forecast.
+        chosen = int(np.lexsort((end, -_expected_improvement(best.loss, end, sd) / to_go))[0])
+        reports = next(leg for leg in self._legs if leg > seen[chosen])
+        favourite = int(np.argmin(end))
+        spared = left - (reports - seen[chosen])
+        if end[favourite] < best.loss and spared < to_go[favourite]:
+            chosen, reports = favourite, self._n_reports
+        run = self._runs[numbers[chosen]]
+        run.asked = min(reports, len(run.losses) + left)
+        return Leg(numbers[chosen], run.setting, run.asked)
+
+    def _propose(self, pool: Array, told: Sequence[_Run]) -> Array:
+        """Return the point of the pool with the highest expected improvement."""
+        runs = [told[index] for index in self._by_forecast(told)]
+        scores = normal_scores(len(runs), n_worst=sum(run.diverged for run in runs))
+        kept = _thin(len(runs))
+        points = features(self._space, np.array([runs[index].point for index in kept]))
+        known = self._hyperparameters
+        if known is None or len(runs) >= REFIT_GROWTH * known[0]:
+            known = self._hyperparameters = (len(runs), fit(points, scores[kept]))
+        process = condition(known[1], points, scores[kept])
+        lowest = float(process.predict(points)[0].min())
+        out = [run.point for run in self._runs.values() if run.is_out and not run.losses]
+        if out:
+            process = _believe(process, features(self._space, np.array(out)))
+        mean, sd = process.predict(features(self._space, pool))
+        return np.asarray(pool[np.argmax(_expected_improvement(lowest, mean, sd))])
+
+    def _by_forecast(self, told: Sequence[_Run]) -> Counts:
+        """Return the order of runs by the lowest loss that each is expected to reach."""
+        forecast = forecast_curves([run.losses for run in told], self._n_reports)
+        return np.argsort(forecast.best, kind="stable")
+
+    def _pool(self, told: Sequence[_Run]) -> Array:
+        """Return the points to weigh, (n, n_dimensions): a table's, or drawn ones."""
+        if self._table is not None:
+            return self._points
+        rng = np.random.default_rng([self._seed, len(self._runs)])
+        best = np.array([told[index].point for index in self._by_forecast(told)[:N_BEST]])
+        drawn = _sobol(self._space, int(rng.integers(2**32)))
+        return np.concatenate([drawn, _near(self._space, best, rng)])
+
+    def _unused(self, points: Array) -> Array:
+        used = {run.point.tobytes() for run in self._runs.values()}
+        return points[[point.tobytes() not in used for point in points]]
+
+
+def normal_scores(n: int, n_worst: int) -> Array:
+    """Return the normal scores of n ranks, lowest first, the last n_worst of them tied."""
+    ranks = np.arange(1.0, n + 1)
+    ranks[n - n_worst :] = n - (n_worst - 1) / 2
+    return np.asarray(ndtri((ranks - 0.5) / n))
+
+
+def _expected_improvement(lowest: float, mean: Array, sd: Array) -> Array:
+    """Return E[max(lowest - X, 0)] of normal X, (n,)."""
+    gap = lowest - mean
+    # 38 standard deviations out, a double knows no tail.
+    z = np.clip(gap / np.maximum(sd, np.finfo(float).tiny ** 0.5), -38, 38)
+    return np.asarray(gap * ndtr(z) + sd * np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
+
+
+def _thin(n: int) -> Counts:
+    """Return which of n runs, best first, a process takes: the best, and some of all the others."""
+    if n <= THINNED:
+        return np.arange(n, dtype=np.intp)
+    half = THINNED // 2
+    others = np.linspace(half, n - 1, THINNED - half).round().astype(np.intp)
+    return np.concatenate([np.arange(half, dtype=np.intp), others])
+
+
+def _believe(process: GaussianProcess, points: Array) -> GaussianProcess:
+    """Return the process as if what it expects at some points had been measured there."""
+    return condition(
+        process.hyperparameters,
+        np.concatenate([process.points, points]),
+        np.concatenate([process.values, process.predict(points)[0]]),
+    )
+
+
+def _sobol(space: Mapping[str, Dimension], seed: int) -> Array:
+    points = qmc.Sobol(len(space), scramble=True, rng=seed).random(N_DRAWN)
+    return snap(space, np.asarray(points))
+
+
+def _near(space: Mapping[str, Dimension], best: Array, rng: np.random.Generator) -> Array:
+    """Return points about the best ones, (N_NEAR, n_dimensions); a choice is at times another."""
+    smallest, largest = np.log(NEAR_STEPS)
+    steps = np.exp(rng.uniform(smallest, largest, (N_NEAR, 1)))
+    centres = best[rng.integers(len(best), size=N_NEAR)]
+    points = np.clip(centres + steps * rng.standard_normal(centres.shape), 0.0, 1.0)
+    is_choice = np.array([dimension.choices is not None for dimension in space.values()])
+    anew = rng.random(centres.shape) < 1 / len(space)
+    chosen = np.where(anew, rng.random(centres.shape), centres)
+    return snap(space, np.where(is_choice, chosen, points))

@@ -1,4 +1,4 @@
-"""A Gaussian process over encoded settings, each measurement with a spread of its own.
+"""A Gaussian process over encoded settings, for a surface that is dear to measure.
 
 Matérn 5/2 with a length a dimension, a mean and a nugget; the lengths are the most probable ones
 under a weak prior (maximum a posteriori, exact gradients).
@@ -47,8 +47,7 @@ class GaussianProcess:
     points: Array
     factor: Array  # lower Cholesky factor of the measurements' covariance
     weights: Array
-    own_spread: Array
-    measured: Array
+    values: Array
 
     def predict(self, points: Array) -> tuple[Array, Array]:
         """Return mean and sd of the function (no nugget) at (m, d) points, (m,) each."""
@@ -58,15 +57,8 @@ class GaussianProcess:
         variance = np.maximum(known.signal - (explained**2).sum(axis=0), JITTER**2)
         return known.mean + self.weights @ cross, np.sqrt(variance)
 
-    def at_measurements(self) -> tuple[Array, Array]:
-        """Return mean and sd of each run's true value: setting's function plus its nugget."""
-        inverse = cho_solve((self.factor, True), np.eye(len(self.points)), check_finite=False)
-        variance = self.own_spread - self.own_spread**2 * np.diag(inverse)
-        mean = self.measured - self.own_spread * self.weights
-        return mean, np.sqrt(np.maximum(variance, 0.0))
 
-
-def fit(points: Array, values: Array, variances: Array) -> Hyperparameters:
+def fit(points: Array, values: Array) -> Hyperparameters:
     """Find the most probable hyperparameters for (n, d) points and (n,) measurements.
 
     The cost is some thirty Cholesky factorizations of (n, n).
@@ -74,12 +66,10 @@ def fit(points: Array, values: Array, variances: Array) -> Hyperparameters:
     n_dimensions = points.shape[1]
     length = np.log(LENGTH * n_dimensions**0.25)
     prior_mean = np.concatenate([np.full(n_dimensions, length), [0.0, np.log(NUGGET), 0.0]])
-    prior_sd = np.concatenate(
-        [np.full(n_dimensions, LENGTH_SD), [SIGNAL_SD, NUGGET_SD, MEAN_SD]]
-    )
+    prior_sd = np.concatenate([np.full(n_dimensions, LENGTH_SD), [SIGNAL_SD, NUGGET_SD, MEAN_SD]])
 
     def objective(theta: Array) -> tuple[float, Array]:
-        value, gradient = _negative_log_likelihood(theta, points, values, variances)
+        value, gradient = _negative_log_likelihood(theta, points, values)
         pull = (theta - prior_mean) / prior_sd
         return value + 0.5 * float(pull @ pull), gradient + pull / prior_sd
 
@@ -97,16 +87,14 @@ def fit(points: Array, values: Array, variances: Array) -> Hyperparameters:
     return Hyperparameters(lengths, float(signal), float(nugget), float(found.x[-1]))
 
 
-def condition(
-    known: Hyperparameters, points: Array, values: Array, variances: Array
-) -> GaussianProcess:
-    """Return the process after (n,) measurements at (n, d) points, with their variances."""
+def condition(known: Hyperparameters, points: Array, values: Array) -> GaussianProcess:
+    """Return the process after (n,) measurements at (n, d) points."""
     scaled = points / known.lengths
     covariance = known.signal * _matern(scaled, scaled)
-    covariance[np.diag_indices(len(points))] += known.nugget + variances + JITTER
+    covariance[np.diag_indices(len(points))] += known.nugget + JITTER
     factor = cho_factor(covariance, lower=True, check_finite=False)
     weights = cho_solve(factor, values - known.mean, check_finite=False)
-    return GaussianProcess(known, points, np.tril(factor[0]), weights, variances, values)
+    return GaussianProcess(known, points, np.tril(factor[0]), weights, values)
 
 
 def _squared_distances(a: Array, b: Array) -> Array:
@@ -120,9 +108,7 @@ def _matern(a: Array, b: Array) -> Array:
     return np.asarray((1 + distance + 5 / 3 * square) * np.exp(-distance))
 
 
-def _negative_log_likelihood(
-    theta: Array, points: Array, values: Array, variances: Array
-) -> tuple[float, Array]:
+def _negative_log_likelihood(theta: Array, points: Array, values: Array) -> tuple[float, Array]:
     """Return −log p(values) and its gradient by (log lengths, log signal, log nugget, mean)."""
     lengths, signal, nugget, mean = np.exp(theta[:-3]), *np.exp(theta[-3:-1]), theta[-1]
     scaled = points / lengths
@@ -131,7 +117,7 @@ def _negative_log_likelihood(
     decay = np.exp(-distance)
     correlation = (1 + distance + 5 / 3 * square) * decay
     covariance = signal * correlation
-    covariance[np.diag_indices(len(points))] += nugget + variances + JITTER
+    covariance[np.diag_indices(len(points))] += nugget + JITTER
     factor = cho_factor(covariance, lower=True, check_finite=False)
     inverse = cho_solve(factor, np.eye(len(points)), check_finite=False)
     weights = inverse @ (values - mean)

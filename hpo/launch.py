@@ -7,40 +7,34 @@ import logging
 import os
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import ray
-from ray import tune
 from ray.tune.error import TuneError
 
-from hpo.coordinator import Coordinator, Interruption, Legs
-from hpo.errors import SweepError
-from hpo.machine import n_cpus, n_gpus
+from hpo.controller import LegController, machines, room_for
+from hpo.coordinator import Coordinator
+from hpo.errors import SpecError, SweepError
+from hpo.machine import n_cpus, n_gpus, refuse_too_few
+from hpo.schedulers import build_scheduler
 from hpo.schema import Resources, SweepSpec
-from hpo.trainable import RunTrainable
+from hpo.scratch import scratch_folder
+from hpo.steering import Interruption
 
-__all__ = ["Interruption", "join_cluster", "ray_session", "total_resources", "train"]
+__all__ = ["check_room", "cluster_for", "join_cluster", "ray_session", "total_resources", "train"]
 
 _OBJECT_STORE_BYTES = 100 * 2**20
 """Runs pass reports through Ray, not data, so that its object store can be small."""
 
 _ANSWER_SECONDS = 5.0
 
-_UNLIMITED = -1
-"""Trials of Tune: the searcher says when there are no more."""
-
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
-"""Tune keeps no files of its own and prints nothing: the store and the observer do both."""
+"""Tune prints nothing: the observer does."""
 
 
 @contextmanager
@@ -61,11 +55,7 @@ def ray_session(resources: Resources, address: str | None) -> Iterator[Path]:
         stack.enter_context(_quiet_loggers())
         # Ray prints its warnings to stdout, where only data belongs.
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
-        # A short path: Ray puts sockets below it, whose paths may have about 100 characters.
-        short = "/tmp" if Path("/tmp").is_dir() else None
-        scratch = stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="hl-", dir=short, ignore_cleanup_errors=True)
-        )
+        scratch = stack.enter_context(scratch_folder())
         if not ray.is_initialized():
             stack.callback(ray.shutdown)
             if address is not None:
@@ -79,9 +69,35 @@ def ray_session(resources: Resources, address: str | None) -> Iterator[Path]:
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level=logging.CRITICAL,
-                    _temp_dir=scratch,
+                    _temp_dir=str(scratch),
                 )
-        yield Path(scratch)
+        yield scratch
+
+
+@contextmanager
+def cluster_for(spec: SweepSpec, address: str) -> Iterator[None]:
+    """Run the body as a member of a cluster that can run the sweep; it is left at the end.
+
+    Raises
+    ------
+    SweepError
+        Where there is no cluster at `address`.
+    SpecError
+        Where one run needs more than it has.
+    """
+    with ray_session(spec.resources, address):
+        check_room(spec.resources)
+        yield
+
+
+def check_room(resources: Resources) -> None:
+    """Raise SpecError if there is no machine in the Ray session that a run fits on."""
+    refuse_too_few(resources, *total_resources(), "the Ray cluster")
+    if not room_for(resources, machines()):
+        raise SpecError(
+            f"resources: a run needs {resources.cpus:g} cpus and {resources.gpus:g} gpus on one "
+            "machine, and no machine of the Ray cluster has both; ask for less"
+        )
 
 
 def total_resources() -> tuple[float, float]:
@@ -102,20 +118,7 @@ def train(
         it was.
     """
     try:
-        tune.run(
-            RunTrainable,
-            name=spec.name,
-            search_alg=Legs(coordinator),
-            num_samples=_UNLIMITED,
-            resources_per_trial={"cpu": spec.resources.cpus, "gpu": spec.resources.gpus},
-            storage_path=str(scratch),
-            trial_dirname_creator=lambda trial: trial.trial_id,
-            stop=interruption,
-            reuse_actors=True,
-            callbacks=[coordinator],
-            raise_on_failed_trial=False,
-            verbose=0,
-        )
+        LegController(spec, coordinator, interruption, build_scheduler(spec), scratch).run()
     except TuneError as error:
         if coordinator.error is None:
             last = str(error).strip().splitlines()[-1]

@@ -13,7 +13,7 @@ from storage.legs import LegRecord
 from storage.store import Store
 from trainers.protocol import Report
 
-DONE = (columns.COMPLETED, columns.DIVERGED, columns.STOPPED)
+OVER = (columns.COMPLETED, columns.DIVERGED, columns.STOPPED)
 """Runs that ended so are not repeated; failed ones are."""
 
 _SIZES = ("params", "params_total", "tokens")
@@ -37,20 +37,22 @@ class Standing:
     frozen : the last leg of each run that stands still before its end, by run_id.
     reports : what runs that are not over have reported, by run_id.
     next_number : of the next leg.
+    unrecorded : legs of `left` that the store does not have yet.
     """
 
     left: tuple[NumberedLeg, ...]
     frozen: dict[str, Leg]
     reports: dict[str, list[Report]]
     next_number: int
+    unrecorded: tuple[NumberedLeg, ...] = ()
 
     def with_first(self, strategy: Strategy) -> Standing:
         """Return the standing with a leg to train, if there is one at all."""
         leg = None if self.left else strategy.ask()
         if leg is None:
             return self
-        first = NumberedLeg(self.next_number, leg)
-        return replace(self, left=(first,), next_number=self.next_number + 1)
+        first = (NumberedLeg(self.next_number, leg),)
+        return replace(self, left=first, unrecorded=first, next_number=self.next_number + 1)
 
 
 NOTHING_YET = Standing((), {}, {}, 0)
@@ -83,10 +85,14 @@ def recorded_leg(record: LegRecord) -> Leg:
     return Leg(point, record.reports, origin)
 
 
-def stand(store: Store, sweep: str, strategy: Strategy) -> Standing:
-    """Tell a fresh strategy all that happened in earlier launches, and return what is left."""
+def stand(store: Store, sweep: str, strategy: Strategy, *, retry_failed: bool = True) -> Standing:
+    """Tell a fresh strategy all that has happened, and return what is left.
+
+    Failed runs are left to do where `retry_failed`; else the strategy is told how they ended.
+    """
     records = store.legs(sweep)
-    rows = store.runs(sweep, statuses=DONE).set_index(columns.RUN_ID)
+    over = OVER if retry_failed else (*OVER, columns.FAILED)
+    rows = store.runs(sweep, statuses=over).set_index(columns.RUN_ID)
     curves = store.curves([record.run_id for record in records])
     last = {record.run_id: record.number for record in records}
     left: list[NumberedLeg] = []
@@ -100,7 +106,7 @@ def stand(store: Store, sweep: str, strategy: Strategy) -> Standing:
         failed = is_last and not is_over and (record.reached or 0) < record.reports
         curve = curves.get(run_id)
         if is_last and not is_over:
-            reports[run_id] = [] if curve is None else _reports(curve)
+            reports[run_id] = [] if curve is None else recorded_reports(curve)
         if record.reached is None or failed:
             left.append(NumberedLeg(record.number, leg))
             continue
@@ -124,7 +130,7 @@ def _outcome(point: Point, curve: Curve | None, reached: int, status: str) -> Ou
     )
 
 
-def _reports(curve: Curve) -> list[Report]:
+def recorded_reports(curve: Curve) -> list[Report]:
     """Return what a run reported, from its curve."""
     return [
         Report(

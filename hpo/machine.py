@@ -1,9 +1,12 @@
-"""How many cores and GPUs this process may use: what a sweep may occupy without a cluster."""
+"""How many cores and GPUs there are: what a sweep may occupy, and whether a run fits in."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from hpo.errors import SpecError
+from hpo.schema import Resources
 
 _CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
 
@@ -26,3 +29,16 @@ def n_gpus() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def refuse_too_few(resources: Resources, cpus: float, gpus: float, where: str) -> None:
+    """Raise SpecError if one run needs more than there is."""
+    for name, needed, there in (
+        ("cpus", resources.cpus, cpus),
+        ("gpus", resources.gpus, gpus),
+    ):
+        if needed > there:
+            raise SpecError(
+                f"resources.{name}: a run needs {needed:g}, more than the {there:g} of {where}; "
+                f"ask for at most {there:g}"
+            )

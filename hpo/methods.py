@@ -35,11 +35,33 @@ def _planned(launch: Launch) -> Strategy:
     return Planned(points, launch.spec.reports, launch.done)
 
 
+def _law_guided(launch: Launch) -> Strategy:
+    from hpo.law_guided import LawGuided
+
+    spec, store = launch.spec, launch.store
+    return LawGuided(spec, launch.ladder, lambda record: store.record_round(spec.name, record))
+
+
+def _population(launch: Launch) -> Strategy:
+    from hpo.population.strategy import Population
+
+    return Population(launch.spec, launch.ladder)
+
+
+def _bayesian(launch: Launch) -> Strategy:
+    from hpo.bayesian.strategy import build
+
+    return build(launch.spec, launch.ladder, launch.store)
+
+
 BUILDERS: Mapping[str, Callable[[Launch], Strategy]] = {
     "transfer": _planned,
     "grid": _planned,
     "random": _planned,
     "listed": _planned,
+    "bayesian": _bayesian,
+    "law-guided": _law_guided,
+    "population": _population,
 }
 """By the name of the method. A builder imports what it needs when it is called."""
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from math import prod
 from typing import cast
 
@@ -24,12 +25,14 @@ from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
+    IntDistribution,
 )
 
+from hpo.fields import Value
 from hpo.ladder import Scale, resolve_scale
 from hpo.points import Leg, Outcome, Point, Setting
 from hpo.schema import ListedPoint, SweepSpec
-from hpo.space import Dimension
+from hpo.space import Dimension, present
 
 
 class Planned:
@@ -77,7 +80,11 @@ def _n_runs(spec: SweepSpec, n_scales: int) -> int:
 
 def grid_size(spec: SweepSpec) -> int:
     """How many settings the full grid has."""
-    return prod(len(dimension.grid()) for dimension in spec.space.values())
+    grids = [dimension.grid() for dimension in spec.space.values()]
+    if not any(dimension.when for dimension in spec.space.values()):
+        return prod(map(len, grids))
+    combined = (dict(zip(spec.space, values, strict=True)) for values in product(*grids))
+    return len({tuple(present(spec.space, setting).items()) for setting in combined})
 
 
 def plan_points(spec: SweepSpec, ladder: Sequence[Scale]) -> list[Point]:
@@ -92,9 +99,9 @@ def plan_points(spec: SweepSpec, ladder: Sequence[Scale]) -> list[Point]:
     n_scales = len(ladder)
     total = _n_runs(spec, n_scales)
     n_settings = -(-total // (n_scales * spec.seeds))
-    with _quiet_optuna():
+    with quiet_optuna():
         if spec.search.method == "transfer":
-            shared = _sobol_settings(spec.space, n_settings, spec.seed)
+            shared = sobol_settings(spec.space, n_settings, spec.seed)
             settings = [shared] * n_scales
         elif spec.search.method == "grid":
             shared = _grid_settings(spec.space, n_settings, spec.seed)
@@ -123,46 +130,70 @@ def _listed_points(spec: SweepSpec, listed: Sequence[ListedPoint]) -> list[Point
     ]
 
 
-def _distributions(space: Mapping[str, Dimension]) -> dict[str, BaseDistribution]:
-    distributions: dict[str, BaseDistribution] = {}
-    for name, dimension in space.items():
-        if dimension.choices is not None:
-            distributions[name] = CategoricalDistribution(dimension.choices)
-        else:
-            assert dimension.bounds is not None
-            low, high = dimension.bounds
-            distributions[name] = FloatDistribution(low, high, log=dimension.log is not None)
-    return distributions
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """Return a dimension as Optuna draws from it; `setting_of` turns what is drawn into values."""
+    if dimension.choices is not None:
+        return CategoricalDistribution(dimension.choices)
+    assert dimension.bounds is not None
+    low, high = dimension.bounds
+    is_log = dimension.log is not None
+    if dimension.multiple_of is None:
+        return FloatDistribution(low, high, log=is_log)
+    # Optuna's logarithmic integers have no step, so it draws the factor.
+    step = dimension.multiple_of
+    return IntDistribution(round(low / step), round(high / step), log=is_log)
 
 
-def _sobol_settings(space: Mapping[str, Dimension], count: int, seed: int) -> list[Setting]:
+def setting_of(space: Mapping[str, Dimension], drawn: Mapping[str, Value]) -> Setting:
+    """Return the setting that Optuna drew from `distribution`s: values, less what is not there."""
+    values: Setting = {}
+    for name, value in drawn.items():
+        step = space[name].multiple_of
+        values[name] = value if step is None or isinstance(value, str) else round(value) * step
+    return present(space, values)
+
+
+def sobol_settings(space: Mapping[str, Dimension], count: int, seed: int) -> list[Setting]:
+    """Return the first `count` settings of a scrambled Sobol sequence over the space."""
     # The sampler is asked directly: through a study its first trial would be a random draw.
-    sampler = optuna.samplers.QMCSampler(qmc_type="sobol", scramble=True, seed=seed)
-    study = optuna.create_study(sampler=sampler)
+    with quiet_optuna():
+        sampler = optuna.samplers.QMCSampler(qmc_type="sobol", scramble=True, seed=seed)
+        study = optuna.create_study(sampler=sampler)
     trial = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING)
     distributions = _distributions(space)
     return [
-        cast(Setting, sampler.sample_relative(study, trial, distributions)) for _ in range(count)
+        setting_of(space, sampler.sample_relative(study, trial, distributions))
+        for _ in range(count)
     ]
+
+
+def _distributions(space: Mapping[str, Dimension]) -> dict[str, BaseDistribution]:
+    return {name: distribution(dimension) for name, dimension in space.items()}
 
 
 def _random_settings(space: Mapping[str, Dimension], count: int, seed: int) -> list[Setting]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     distributions = _distributions(space)
-    return [cast(Setting, study.ask(distributions).params) for _ in range(count)]
+    return [setting_of(space, study.ask(distributions).params) for _ in range(count)]
 
 
 def _grid_settings(space: Mapping[str, Dimension], count: int, seed: int) -> list[Setting]:
+    """Return `count` settings of the grid, shuffled; those that conditions make equal are one."""
     values = {name: dimension.grid() for name, dimension in space.items()}
     study = optuna.create_study(sampler=optuna.samplers.GridSampler(values, seed=seed))
     distributions: dict[str, BaseDistribution] = {
         name: CategoricalDistribution(choices) for name, choices in values.items()
     }
-    return [cast(Setting, study.ask(distributions).params) for _ in range(count)]
+    settings: dict[tuple[tuple[str, Value], ...], Setting] = {}
+    while len(settings) < count:
+        setting = present(space, cast(Setting, study.ask(distributions).params))
+        settings.setdefault(tuple(setting.items()), setting)
+    return list(settings.values())
 
 
 @contextmanager
-def _quiet_optuna() -> Iterator[None]:
+def quiet_optuna() -> Iterator[None]:
+    """Keep Optuna from logging and from warning of what is experimental."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

@@ -21,6 +21,7 @@ from rich.text import Text
 from hpo.ladder import Scale
 from hpo.points import Point
 from hpo.tally import Clock, SweepSummary, SweepTally, duration
+from storage.sweeps import DONE
 from trainers.protocol import Report
 
 LINE_SECONDS = 10.0
@@ -47,6 +48,9 @@ class SweepObserver(Protocol):
     def finished(self, point: Point, row: Mapping[str, object]) -> None:
         """A run has ended, and its row is in the store."""
 
+    def steered(self, said: str, workload: Sequence[Scale]) -> None:
+        """Another process asked something, such as "paused"; the workload may have grown."""
+
     def closed(self, summary: SweepSummary) -> None:
         """The launch is over; also after an error, once `started` was called."""
 
@@ -66,6 +70,9 @@ class Silence:
         """Show nothing."""
 
     def finished(self, point: Point, row: Mapping[str, object]) -> None:
+        """Show nothing."""
+
+    def steered(self, said: str, workload: Sequence[Scale]) -> None:
         """Show nothing."""
 
     def closed(self, summary: SweepSummary) -> None:
@@ -90,6 +97,7 @@ class RichProgress:
     ) -> None:
         """Show the panel."""
         self._tally = SweepTally(sweep, workload, finished)
+        self._said = ""
         self._live = Live(
             get_renderable=self._panel, console=self._console, refresh_per_second=4, transient=True
         )
@@ -107,6 +115,11 @@ class RichProgress:
         """Count; the panel redraws itself."""
         self._tally.finished(point, row)
 
+    def steered(self, said: str, workload: Sequence[Scale]) -> None:
+        """Show it in the panel's title."""
+        self._tally.expect(workload)
+        self._said = said
+
     def closed(self, summary: SweepSummary) -> None:
         """Replace the panel by a last line."""
         self._live.stop()
@@ -120,7 +133,7 @@ class RichProgress:
         lines.add_row(Text(tally.best_line))
         return Panel(
             lines,
-            title=tally.sweep,
+            title=f"{tally.sweep}: {self._said}" if self._said else tally.sweep,
             title_align="left",
             width=min(100, self._console.width),
         )
@@ -156,6 +169,11 @@ class PlainProgress:
         self._tally.finished(point, row)
         self._maybe_write()
 
+    def steered(self, said: str, workload: Sequence[Scale]) -> None:
+        """Say it."""
+        self._tally.expect(workload)
+        self._write(f"{self._tally.sweep}: {said}; {self._tally.counts_line}")
+
     def closed(self, summary: SweepSummary) -> None:
         """Say how it ended."""
         self._write(closing_line(self._tally, summary))
@@ -185,7 +203,7 @@ def closing_line(tally: SweepTally, summary: SweepSummary) -> str:
     if summary.failed:
         counts.append(f"{summary.failed} failed")
     done = summary.completed + summary.diverged + summary.stopped + summary.failed
-    end = "interrupted" if summary.interrupted else "done" if done == summary.planned else "ended"
+    end = "ended" if summary.state == DONE and done < summary.planned else summary.state
     return (
         f"{summary.name}: {end} after {duration(tally.seconds)}, {', '.join(counts)}; "
         f"{tally.best_line}"

@@ -16,6 +16,9 @@ from trainers.registry import kind
 
 Row = dict[str, object]
 
+PIECEWISE = "piecewise"
+"""The schedule of a run whose lr follows a table; its column lr is what it begins with."""
+
 
 def run_row(sweep: str, point: Point, config: RunConfig, report: Report) -> Row:
     """The row of a run that ended with `report`, completed or, where its loss is none, diverged."""
@@ -82,6 +85,8 @@ def _common(sweep: str, point: Point, config: RunConfig) -> Row:
         columns.MODEL: config.trainer,
         columns.DATA: config.data,
     }
+    if any(columns.LR in change.setting for change in config.changes):
+        row[columns.SCHEDULE] = PIECEWISE
     if "warmup_fraction" in setting:
         row[columns.WARMUP_TOKENS] = float(setting["warmup_fraction"]) * point.scale.tokens
     return row

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from hpo.fields import (
     Nonnegative,
     NonnegativeInt,
+    Number,
     Part,
     Positive,
     PositiveAxis,
@@ -25,6 +26,7 @@ from hpo.fields import (
 )
 from hpo.search_keys import Search
 from hpo.space import Dimension
+from trainers.config import Change
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -100,6 +102,20 @@ class ListedPoint(Part):
     seed: NonnegativeInt | None = None
 
 
+class Changed(BaseModel):
+    """What changes in mid-run: `at` a part of the steps; the keys beyond it are settings."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Scalar] = Field(init=False)
+
+    at: Number
+
+    @property
+    def change(self) -> Change:
+        """The same for a trainer."""
+        return Change(self.at, dict(self.__pydantic_extra__))
+
+
 class Resources(Part):
     """What one run occupies while it trains. A fraction of a GPU lets runs share it."""
 
@@ -131,6 +147,7 @@ class SweepSpec(Part):
     space: dict[str, Dimension] = Field(default_factory=dict, min_length=1)
     points: Annotated[tuple[ListedPoint, ...], Field(min_length=1)] | None = None
     fixed: dict[str, Scalar] = Field(default_factory=dict)
+    changes: tuple[Changed, ...] = ()
     model: dict[str, Scalar] = Field(default_factory=dict)
     runs: PositiveInt | None = None
     seeds: PositiveInt = 1

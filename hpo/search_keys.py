@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from hpo.fields import (
     Fraction,
@@ -12,6 +12,7 @@ from hpo.fields import (
     Part,
     Positive,
     PositiveInt,
+    as_list,
     distinct_names,
     one_of,
 )
@@ -20,12 +21,12 @@ Objective = Annotated[str, one_of("loss", "seconds", "flops")]
 
 
 class Scheduled(Part):
-    """Whether one of Ray Tune's schedulers may stop runs early.
+    """Whether one of Ray Tune's schedulers may stop runs early; see `hpo.schedulers`.
 
     Attributes
     ----------
     scheduler : which; None trains every run to its end.
-    grace : reports before which no run is stopped.
+    grace : reports before which no run is stopped; "hyperband" sets its own.
     reduction : of the runs that come to a rung, one in so many goes on; "median" has none.
     """
 
@@ -47,19 +48,24 @@ class BayesianSearch(Scheduled):
     ----------
     sampler : which.
     objectives : what is minimised: the loss, or the loss and what a run costs, as a Pareto front.
-    startup : runs of each scale drawn at random before the sampler proposes.
-    per_cost : whether a proposal is weighed by the FLOPs that it takes.
-    constraints : upper bounds, by column of the runs table, that a good run keeps.
+    startup : runs of each scale spread over the space before the sampler proposes; the population
+        of nsga-ii.
+    per_cost : weigh the improvement that is expected of a setting by what its run will cost.
+    constraints : upper bounds on loss, seconds or flops that a good run keeps.
     prior : sweeps of the same database whose runs the sampler starts from.
+    published : whether each scale begins with what published laws recommend for it.
     """
 
     method: Literal["bayesian"]
     sampler: Annotated[str, one_of("tpe", "gp", "cma-es", "nsga-ii", "qmc", "random")] = "tpe"
-    objectives: Annotated[tuple[Objective, ...], distinct_names] = ("loss",)
+    objectives: Annotated[tuple[Objective, ...], BeforeValidator(as_list), distinct_names] = (
+        "loss",
+    )
     startup: PositiveInt = 8
-    per_cost: bool = False
+    per_cost: Annotated[str, one_of("seconds", "flops")] | None = None
     constraints: dict[str, Positive] = Field(default_factory=dict)
-    prior: tuple[str, ...] = ()
+    prior: Annotated[tuple[str, ...], BeforeValidator(as_list)] = ()
+    published: bool = False
 
 
 class FreezeThawSearch(Part):
@@ -72,15 +78,16 @@ class FreezeThawSearch(Part):
 
 
 class PopulationSearch(Part):
-    """Population-based training: `runs` members train at once; see `hpo.population`.
+    """Population-based training: `runs` members train side by side; see `hpo.population`.
 
     Attributes
     ----------
-    interval : reports between two exploits.
-    quantile : part of the members that takes over another's weights, and part taken over.
-    explore : "perturb" as in the paper, or "pb2", a bandit over the changes seen so far.
-    factors : what a perturbed value is multiplied by, one of the two.
-    resample : how likely a value is drawn anew instead.
+    interval : reports between two rankings of the members.
+    quantile : part of the members that takes over the state of another, and part taken over; at
+        most a half. With 0 no member does but for those that diverged.
+    explore : "perturb" as in the paper, or "pb2", a bandit over what settings gained so far.
+    factors : what a perturbed value is multiplied by, one of the two: below and above 1.
+    resample : how likely a value is drawn anew from the space instead.
     """
 
     method: Literal["population"]

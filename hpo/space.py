@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from hpo.fields import Pair, PositiveInt, Scalar, Value, distinct, refuse
+from hpo.fields import Pair, PositiveInt, Scalar, Value, as_list, distinct, refuse
 
 
 def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -26,20 +27,28 @@ def _positive_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
 
 
 Bounds = Annotated[Pair, AfterValidator(_ascending)]
+Choices = Annotated[tuple[Scalar, ...], AfterValidator(distinct)]
 
 
 class Dimension(BaseModel):
     """One searched setting: a range on a log or a linear axis, or a list of choices.
 
-    `steps` is how many values of a range a grid takes, both ends among them.
+    Attributes
+    ----------
+    log, uniform, choices : one of them; the ends of a range belong to it.
+    multiple_of : a range holds only whole multiples of this number, 1 for whole numbers.
+    steps : how many values of a range a grid takes, both ends among them.
+    when : the setting is only there where another one has this value, or one of these.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     log: Annotated[Bounds, AfterValidator(_positive_bounds)] | None = None
     uniform: Bounds | None = None
-    choices: Annotated[tuple[Scalar, ...], AfterValidator(distinct)] | None = None
+    choices: Choices | None = None
+    multiple_of: PositiveInt | None = None
     steps: PositiveInt | None = None
+    when: dict[str, Annotated[Choices, BeforeValidator(as_list)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -49,7 +58,20 @@ class Dimension(BaseModel):
             raise refuse(f"{shown} given; write one of log, uniform, choices")
         if self.choices is not None and self.steps is not None:
             raise refuse("steps belongs to log or uniform; choices are their own steps")
+        if self.multiple_of is not None:
+            self._check_multiples(self.multiple_of)
         return self
+
+    def _check_multiples(self, step: int) -> None:
+        if self.bounds is None:
+            raise refuse("multiple_of belongs to log or uniform; choices are given one by one")
+        for bound in self.bounds:
+            if bound % step:
+                below = math.floor(bound / step) * step
+                raise refuse(
+                    f"the bound {bound:g} is not a multiple of {step}; "
+                    f"the nearest are {below:g} and {below + step:g}"
+                )
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -59,7 +81,8 @@ class Dimension(BaseModel):
     def grid(self) -> tuple[Value, ...]:
         """The values of a grid, in order: the choices, or `steps` values that divide the range.
 
-        A range must have its `steps`, at least 2; `hpo.checks` sees to it.
+        A range must have its `steps`, at least 2; `hpo.checks` sees to it. Where they fall on the
+        same multiple there are fewer.
         """
         if self.choices is not None:
             return self.choices
@@ -71,4 +94,21 @@ class Dimension(BaseModel):
             inner = tuple(low * math.exp(f * math.log(high / low)) for f in fractions)
         else:
             inner = tuple(low + f * (high - low) for f in fractions)
-        return (low, *inner, high)
+        values = (low, *inner, high)
+        if self.multiple_of is None:
+            return values
+        step = self.multiple_of
+        return tuple(dict.fromkeys(round(value / step) * step for value in values))
+
+
+def present(space: Mapping[str, Dimension], setting: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the part of a setting that is there by the conditions (`when`) of the space."""
+    return {name: value for name, value in setting.items() if _is_there(space, setting, name)}
+
+
+def _is_there(space: Mapping[str, Dimension], setting: Mapping[str, Value], name: str) -> bool:
+    # A condition on a setting that is itself not there does not hold; checks refuse circles.
+    return all(
+        setting.get(other) in values and _is_there(space, setting, other)
+        for other, values in space[name].when.items()
+    )

@@ -102,6 +102,20 @@ def check_spec(spec: SweepSpec) -> None:
         raise SpecError(f"{_dotted(first.path)}: {first.message}{more}")
 
 
+def stored_spec(text: str) -> SweepSpec:
+    """Return the sweep of a text that was checked before, as it was launched.
+
+    Raises
+    ------
+    SpecError
+        Where it is not the text of a sweep, as that of imported runs.
+    """
+    try:
+        return SweepSpec.model_validate(parse_yaml(text).data)
+    except (YamlError, ValidationError) as error:
+        raise SpecError("not the text of a sweep") from error
+
+
 def changed_keys(before: str, after: SweepSpec) -> list[str]:
     """What differs between the sweep of the text `before` and `after`: ``key: old, now new``.
 
@@ -112,10 +126,7 @@ def changed_keys(before: str, after: SweepSpec) -> list[str]:
     SpecError
         Where `before` is not the text of a sweep.
     """
-    try:
-        spec = SweepSpec.model_validate(parse_yaml(before).data)
-    except (YamlError, ValidationError) as error:
-        raise SpecError("not the text of a sweep") from error
+    spec = stored_spec(before)
     kept = {"resources"}
     return [
         f"{_dotted(path)}: {_shown(old)}, now {_shown(new)}"

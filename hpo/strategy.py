@@ -8,7 +8,7 @@ the store kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from hpo.ladder import Scale
 from hpo.points import Leg, Outcome
@@ -36,4 +36,13 @@ class Strategy(Protocol):
 
     def tell(self, outcome: Outcome) -> None:
         """Take how a leg ended; also those of earlier launches, each after its `resume`."""
+        ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A strategy that keeps something which a launch must not end without, such as a mirror."""
+
+    def close(self) -> None:
+        """Write what is left; the strategy is not asked or told after it."""
         ...

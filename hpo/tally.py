@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hpo.ladder import Scale
 from hpo.points import Point
 from storage import columns
+from storage.sweeps import DONE
 from trainers.protocol import Report
 
 Clock = Callable[[], float]
@@ -21,7 +22,7 @@ RunRow = Mapping[str, object]
 class SweepSummary:
     """How a sweep stands after a launch: its runs in the store, by how they ended.
 
-    `interrupted` says that SIGINT ended the launch, so that runs are left to do.
+    `state` is one of `storage.sweeps.STATES`.
     """
 
     name: str
@@ -29,8 +30,13 @@ class SweepSummary:
     completed: int
     diverged: int
     failed: int
-    interrupted: bool
+    state: str
     stopped: int = 0
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the launch was ended before the sweep was done, by a signal or a request."""
+        return self.state != DONE
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ class SweepTally:
         self._began = clock()
         self._first_run: float | None = None
         self._running: dict[str, tuple[float, Work]] = {}
+        self._failed: set[str] = set()
         self._done: dict[float, Work] = {}
         self._best: dict[float, tuple[float, RunRow]] = {}
         self._ended: Counter[float] = Counter()
@@ -118,7 +125,11 @@ class SweepTally:
             self._count(row, 6.0 * _number(row[columns.PARAMS]) * _number(row[columns.TOKENS]))
 
     def running(self, point: Point) -> None:
-        """Count a run that has begun."""
+        """Count a run that has begun, perhaps again after it had failed."""
+        if point.run_id in self._failed:
+            self._failed.remove(point.run_id)
+            self.counts[columns.FAILED] -= 1
+            self._ended[point.scale.flops] -= 1
         if self._first_run is None:
             self._first_run = self._clock()
         self._running.setdefault(point.run_id, (point.scale.flops, Work(0.0)))
@@ -135,7 +146,13 @@ class SweepTally:
         if row[columns.STATUS] == columns.COMPLETED:
             work = Work(point.scale.flops, _number(row[columns.SECONDS]))
             self._done[point.scale.flops] = self._done.get(point.scale.flops, Work(0.0)) + work
+        elif row[columns.STATUS] == columns.FAILED:
+            self._failed.add(point.run_id)
         self._count(row, point.scale.flops)
+
+    def expect(self, workload: Sequence[Scale]) -> None:
+        """Take another workload: the sweep has been extended."""
+        self._expected = Counter(scale.flops for scale in workload)
 
     def _count(self, row: RunRow, flops: float) -> None:
         self.counts[str(row[columns.STATUS])] += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ from pathlib import Path
 import ray
 from ray import tune
 from ray.exceptions import ObjectLostError
+from ray.train._internal.checkpoint_manager import _TrainingResult
 from ray.train._internal.storage import StorageContext
+from ray.tune.result import TIME_THIS_ITER_S
 
 from hpo.checkpoints import Kept, RunFolder, State
 from hpo.points import Origin
@@ -31,6 +34,10 @@ LEG_REPORTS, REPORTS, STATE, LOSS = "leg_reports", "reports", "state", "loss"
 """Keys of a result: the reports of the leg that are new to the driver, the last one of them just
 made; how many the run has made with it; the state at a leg's end where the run goes on; and the
 last loss by itself, for Tune's schedulers."""
+
+WRITE_SHARE = 0.1
+"""States are written to disk for at most this part of the time: so much training as a write costs
+ten times over is done again, if need be, rather than saved at every report of a run of instants."""
 
 
 class RunFailedError(RuntimeError):
@@ -80,12 +87,15 @@ class RunTrainable(tune.Trainable):
     ) -> None:
         """Set the process up before anything in it imports torch."""
         os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
+        self._write_seconds = 0.0
         given = config or {}
         self._n_threads = max(1, int(float(str(given.get(CPUS, 1)))))
         for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[variable] = str(self._n_threads)
         if not given.get(GPUS, 0):
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        self._states: RunFolder | None = None
+        self._in_middle = False
         super().__init__(config, storage)
 
     def setup(self, config: dict[str, object]) -> None:
@@ -101,12 +111,33 @@ class RunTrainable(tune.Trainable):
         # Where the driver finds a user's trainer, this process does too.
         paths = str(config[PYTHON_PATH]).split(os.pathsep)
         sys.path.extend(path for path in paths if path not in sys.path)
+        if self._in_middle and self._states is not None:
+            self._states.close()  # The last run was stopped; this may not be the driver's disk.
+        self._in_middle = False
         # The trainer is built in step(): Tune handles an exception there, not one in a reset.
         leg = config[LEG]
         assert isinstance(leg, TrialLeg)
         self._leg = leg
         self._states = None if leg.folder is None else RunFolder(leg.folder / str(config[RUN_ID]))
         self._trainer: Trainer | None = None
+
+    def save(self, checkpoint_dir: str | None = None) -> _TrainingResult:
+        """Keep the state of a run that is paused: its next actor begins from it, see `_begin`.
+
+        Tune gets no checkpoint. It would be a copy in a folder of this machine, and the actor that
+        goes on may be on another one.
+        """
+        if self._states is not None and self._trainer is not None:
+            n_reports = self._first + len(self._leg_reports)
+            self._write(self._states, n_reports, self._trainer.state_dict(), leg_ends=False)
+            self._in_middle = False
+        return _TrainingResult(checkpoint=None, metrics={})
+
+    def get_auto_filled_metrics(
+        self, *args: object, time_this_iter: float | None = None, **kwargs: object
+    ) -> dict[str, object]:
+        """Return nothing but the time of a step: Tune would send the configuration back, too."""
+        return {TIME_THIS_ITER_S: time_this_iter or 0.0}
 
     def step(self) -> dict[str, object]:
         """Train up to the next report.
@@ -129,10 +160,11 @@ class RunTrainable(tune.Trainable):
             goes_on = report.status == "running"
             leg_ends = goes_on and n_reports >= self._leg.reports
             held = self._keep_state(n_reports, leg_ends) if goes_on else None
+            self._in_middle = goes_on and not leg_ends
         except Exception as error:
             raise RunFailedError(one_line(error)) from error
         if not goes_on and self._states is not None:
-            self._states.remove()
+            self._states.close()
         return {
             LEG_REPORTS: unsent,
             REPORTS: n_reports,
@@ -157,6 +189,7 @@ class RunTrainable(tune.Trainable):
             self._trainer.load_state_dict(own.state)
         elif leg.origin is not None:
             self._trainer.load_state_dict(self._origin_state(leg.origin))
+        self._written = time.monotonic()
 
     def _origin_state(self, origin: Origin) -> State:
         held, folder = self._leg.state, self._leg.folder
@@ -177,13 +210,21 @@ class RunTrainable(tune.Trainable):
 
     def _keep_state(self, n_reports: int, leg_ends: bool) -> HeldState | None:
         assert self._trainer is not None
-        if self._states is None and not leg_ends:
+        since = time.monotonic() - self._written
+        is_due = self._states is not None and WRITE_SHARE * since >= self._write_seconds
+        if not leg_ends and not is_due:
             return None
         state = self._trainer.state_dict()
         if self._states is not None:
-            kept = Kept(self._leg.run, n_reports, tuple(self._leg_reports), state)
-            self._states.save(kept, leg_end=leg_ends)
+            self._write(self._states, n_reports, state, leg_ends)
         return HeldState(ray.put(state)) if leg_ends else None
+
+    def _write(self, states: RunFolder, n_reports: int, state: State, leg_ends: bool) -> None:
+        began = time.monotonic()
+        kept = Kept(self._leg.run, n_reports, tuple(self._leg_reports), state)
+        states.save(kept, leg_end=leg_ends)
+        self._written = time.monotonic()
+        self._write_seconds = self._written - began
 
     def _limit_torch_threads(self) -> None:
         torch = sys.modules.get("torch")

@@ -59,7 +59,7 @@ def check_sweep_text(
     """
     recipe = recipe_of(spec)
     space: dict[str, object] = {
-        key: dimension.model_dump(exclude_none=True) for key, dimension in spec.space.items()
+        key: dimension.model_dump(exclude_defaults=True) for key, dimension in spec.space.items()
     }
     for key, value in optimum.items():
         factor = NEIGHBOUR.get(key, NEIGHBOUR_ELSE)
@@ -90,6 +90,7 @@ def next_sweep_text(recipe: Recipe, *, name: str, plan: pd.DataFrame, runs: pd.D
     ------
     InputError : a planned scale has an N whose shape no run tells.
     """
+    from scaling.axes import SHAPE
     from storage.columns import PARAMS, TOKENS, WARMUP_TOKENS
 
     if WARMUP_TOKENS in plan.columns:
@@ -113,8 +114,12 @@ def next_sweep_text(recipe: Recipe, *, name: str, plan: pd.DataFrame, runs: pd.D
         used = done.setdefault((params, tokens, *chosen.values()), set())
         seed = next(number for number in itertools.count() if number not in used)
         used.add(seed)
+        shape = recipe.shapes[params]
+        asked: dict[str, int] = {
+            axis: round(row[axis]) for axis in SHAPE if axis in row and axis in shape
+        }
         point: dict[str, object] = {
-            "scale": {**recipe.shapes[params], "tokens": tokens},
+            "scale": {**shape, **asked, "tokens": tokens},
             "setting": chosen | {str(name): _plain(best[name]) for name in kept if name in best},
         }
         points.append(point | ({"seed": seed} if seed else {}))

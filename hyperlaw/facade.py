@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperlaw.sources import default_database, open_store
+from hyperlaw.sources import axes_for, default_database, open_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +100,8 @@ def plan(
     *,
     params: float,
     tokens: float,
+    width: float | None = None,
+    depth: float | None = None,
     n_runs: int = 8,
     candidates: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
@@ -109,6 +111,7 @@ def plan(
     ----------
     runs : a runs table, or the path of a file that `read_runs` reads; the law is fitted to it.
     params, tokens : the target's N (non-embedding) and D.
+    width, depth : the target's; where one is given, the law stands on it in place of N.
     n_runs : how many to choose at most; fewer come back where more would hardly help.
     candidates : the rows to choose from, with columns params, tokens, lr and batch_tokens;
         settings around the optimum of each measured scale where None.
@@ -130,7 +133,14 @@ def plan(
 
     table = _runs_table(runs)
     return plan_runs(
-        fit_law(table), table, params=params, tokens=tokens, n_runs=n_runs, candidates=candidates
+        fit_law(table, axes=axes_for(width, depth)),
+        table,
+        params=params,
+        tokens=tokens,
+        width=width,
+        depth=depth,
+        n_runs=n_runs,
+        candidates=candidates,
     )
 
 

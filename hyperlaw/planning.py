@@ -64,6 +64,8 @@ def plan_next(
     *,
     params: float,
     tokens: float,
+    width: float | None = None,
+    depth: float | None = None,
     n_runs: int,
     candidates: Path | None = None,
     recipe: Recipe | None = None,
@@ -74,6 +76,7 @@ def plan_next(
     ----------
     source, law : the runs so far, and the law of them.
     params, tokens : the target.
+    width, depth : the target's, where the law stands on them.
     n_runs : how many to choose at most.
     candidates : a CSV file of rows to choose from; a lattice around each scale's optimum if None.
     recipe : how the runs are trained, so that only what can be trained is offered.
@@ -90,14 +93,28 @@ def plan_next(
     else:
         offered = default_candidates(law)
     if recipe is not None:
-        for name in law.settings:
-            offered[name] = [recipe.buildable(name, value) for value in offered[name]]
+        offered = buildable(recipe, offered, law.settings)
         offered = offered if candidates is not None else offered.drop_duplicates(ignore_index=True)
     plan = plan_runs(
-        law, source.runs, params=params, tokens=tokens, n_runs=n_runs, candidates=offered
+        law,
+        source.runs,
+        params=params,
+        tokens=tokens,
+        width=width,
+        depth=depth,
+        n_runs=n_runs,
+        candidates=offered,
     )
     now, floor = plan.attrs["expected_regret_pct"], plan.attrs["floor_pct"]
     return NextRuns(params, tokens, law.settings, plan, now, floor, n_runs, len(offered))
+
+
+def buildable(recipe: Recipe, candidates: pd.DataFrame, settings: Sequence[str]) -> pd.DataFrame:
+    """Return candidates with their settings rounded to what can be trained."""
+    rounded = {
+        name: [recipe.buildable(name, value) for value in candidates[name]] for name in settings
+    }
+    return candidates.assign(**rounded)
 
 
 def read_candidates(path: Path, settings: Sequence[str]) -> pd.DataFrame:
@@ -153,8 +170,8 @@ def find_recipe(source: RunSource, db: str) -> Recipe:
     return recipe_of_runs(source.runs, source.file or f"sweep '{source.sweeps[0]}'")
 
 
-def next_sweep(source: RunSource, recipe: Recipe, plan: NextRuns, db: str) -> tuple[str, str]:
-    """Return the name and the checked text of a sweep file of the planned runs.
+def next_sweep(source: RunSource, recipe: Recipe, plan: pd.DataFrame, db: str) -> tuple[str, str]:
+    """Return the name and the checked text of a sweep file of planned runs, a row a run.
 
     Raises
     ------
@@ -171,6 +188,6 @@ def next_sweep(source: RunSource, recipe: Recipe, plan: NextRuns, db: str) -> tu
     except NotFoundError:
         taken = []  # no database yet: the first launch makes it
     name = next_name(source.sweeps[0] if source.sweeps else source.name, taken)
-    text = next_sweep_text(recipe, name=name, plan=plan.runs, runs=source.runs)
+    text = next_sweep_text(recipe, name=name, plan=plan, runs=source.runs)
     plan_text(text, f"sweep '{name}'")
     return name, text

@@ -27,6 +27,7 @@ class Recipe:
     trainer, parametrization, base, data, model, reports, resources : as in a sweep file. The base
         shape is never left out: under muP it is part of what a learning rate means.
     fixed : settings that every run shares.
+    changes : settings that change in mid-run, as a sweep file has them.
     searched : names of the settings that differ from run to run.
     shapes : non-embedding parameters N of a measured scale -> the shape that gives it.
     """
@@ -41,6 +42,7 @@ class Recipe:
     fixed: Mapping[str, Value]
     searched: tuple[str, ...]
     shapes: Mapping[int, Mapping[str, int]]
+    changes: tuple[Mapping[str, Value], ...] = ()
 
     def buildable(self, name: str, value: Value) -> Value:
         """Round a setting to what can be trained: a batch is whole sequences, a rate 3 digits."""
@@ -68,6 +70,7 @@ class Recipe:
             "parametrization": self.parametrization,
             "base": dict(self.base),
             "data": self.data,
+            **({"changes": [dict(change) for change in self.changes]} if self.changes else {}),
             **parts,
             "fixed": dict(self.fixed),
             "model": dict(self.model),
@@ -94,6 +97,7 @@ def recipe_of(spec: SweepSpec) -> Recipe:
         fixed=dict(spec.fixed),
         searched=tuple(dict.fromkeys([*spec.space, *listed])),
         shapes={scale.params: scale.shape for scale in resolve_ladder(spec)},
+        changes=tuple({"at": changed.at, **changed.change.setting} for changed in spec.changes),
     )
 
 
@@ -108,7 +112,7 @@ def common_recipe(recipes: Mapping[str, Recipe]) -> Recipe:
     """
     (first_name, first), *others = recipes.items()
     for name, other in others:
-        for key in ("trainer", "parametrization", "base", "data", "model"):
+        for key in ("trainer", "parametrization", "base", "data", "model", "changes"):
             ours, theirs = getattr(first, key), getattr(other, key)
             if ours != theirs and not (key == "base" and first.parametrization == "sp"):
                 raise InputError(

@@ -281,6 +281,21 @@ def print_scales(scales: pd.DataFrame) -> None:
     output.stdout().print(frame_table(scales, cells))
 
 
+def print_running(running: pd.DataFrame) -> None:
+    """Print the runs that are being trained; see `steering.running_now`."""
+    cells = (
+        Cell("run_id", "running now"),
+        N,
+        D,
+        Cell("lr", "lr", output.rate, right=True),
+        Cell("batch_tokens", "batch", output.whole, right=True),
+        Cell("reports", right=True),
+        Cell("of", right=True),
+        Cell("loss", "last loss", output.loss, right=True),
+    )
+    output.stdout().print(frame_table(running, cells))
+
+
 def print_check(check: HeldOut) -> None:
     """Print what a law's prediction cost on a size that it did not see."""
     for what, run in (("best measured", check.best), ("at the prediction", check.nearest)):

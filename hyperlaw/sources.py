@@ -154,15 +154,24 @@ def find_law_and_runs(
     return Law.from_dict(document), runs
 
 
-def find_runs_and_law(asked: Asked, law: str | None) -> tuple[RunSource, Law]:
-    """Return runs and a law of them: the stored one of that name, else fitted here and now.
+def axes_for(width: float | None, depth: float | None) -> tuple[str, ...] | None:
+    """Return what a law stands on that is fitted for a target of this shape; None: as does best."""
+    shape = {"width": width, "depth": depth}
+    given = tuple(axis for axis, value in shape.items() if value is not None)
+    return (*given, "tokens") if given else None
+
+
+def find_runs_and_law(
+    asked: Asked, law: str | None, axes: Sequence[str] | None = None
+) -> tuple[RunSource, Law]:
+    """Return runs and a law of them: the stored one of that name, else fitted here on `axes`.
 
     Where only the law is named, the runs are those that it is from; MissingError where the
     database does not have them.
     """
     stored = Asked(asked.db, law=law)
     source = find_runs(stored if asked.is_empty else asked)
-    return source, fit(source) if law is None else find_law(stored)
+    return source, fit(source, axes=axes) if law is None else find_law(stored)
 
 
 def fit(

@@ -10,6 +10,8 @@ from hyperlaw.errors import InputError
 
 BUILT_IN: Final = ("gpt", "simulated")
 OWN: Final = "own"
+SEARCHES: Final = ("bayesian",)
+"""Search methods that have a starter of their own, over gpt."""
 
 
 def template(name: str) -> str:
@@ -18,7 +20,12 @@ def template(name: str) -> str:
 
 
 def write_starter(
-    path: Path, trainer: str, name: str | None = None, *, replace: bool = False
+    path: Path,
+    trainer: str,
+    name: str | None = None,
+    *,
+    search: str | None = None,
+    replace: bool = False,
 ) -> None:
     """Write a commented sweep file.
 
@@ -27,13 +34,14 @@ def write_starter(
     path : the file to write.
     trainer : a built-in, or "module:Class".
     name : of the sweep; the file's stem where None.
+    search : the method, one of `SEARCHES`; the one that each trainer's starter has where None.
     replace : whether a file that is there may be written over.
 
     Raises
     ------
-    InputError : the file exists, its folder does not, or there is no such trainer.
+    InputError : the file exists, its folder does not, or there is no such trainer or search.
     """
-    text = _starter(trainer, name or path.stem)
+    text = _starter(trainer, name or path.stem, search)
     try:
         with path.open("w" if replace else "x", encoding="utf-8") as file:
             file.write(text)
@@ -44,9 +52,18 @@ def write_starter(
         raise InputError(f"{path} cannot be written: {reason}; name a place that can") from error
 
 
-def _starter(trainer: str, name: str) -> str:
+def _starter(trainer: str, name: str, search: str | None) -> str:
     from trainers.errors import unknown
 
+    if search is not None:
+        if search not in SEARCHES:
+            raise InputError(str(unknown("starter of a search", search, SEARCHES)))
+        if trainer != BUILT_IN[0]:
+            raise InputError(
+                f"the starter of a {search} search is for {BUILT_IN[0]}; leave --trainer out, and "
+                f"write {trainer} into it"
+            )
+        return template(search).format(name=name)
     if ":" in trainer:
         return template(OWN).format(name=name, trainer=trainer)
     if trainer not in BUILT_IN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +70,7 @@ def plan_file(path: Path) -> SweepPlan:
 def plan_text(text: str, source: str) -> SweepPlan:
     """Check the text of a sweep file; `source` is its name in errors."""
     from hpo.ladder import resolve_ladder
-    from hpo.searchers import runs_by_scale
+    from hpo.planned import runs_by_scale
     from hpo.spec import parse_spec
 
     spec = parse_spec(text, source)
@@ -82,6 +83,27 @@ def stored_plan(store: Store, name: str) -> SweepPlan:
     return plan_text(store.sweep(name).spec_text, f"sweep '{name}'")
 
 
+def planned_runs(spec_text: str) -> int | None:
+    """Return how many runs the file of a launched sweep asks for; None where it does not say.
+
+    Its trainer need not be found from here.
+    """
+    from hpo.ladder import shapes
+    from hpo.spec import stored_spec
+
+    if not spec_text:
+        return None
+    spec = stored_spec(spec_text)
+    if spec.points is not None:
+        return len(spec.points)
+    if spec.runs is not None or spec.scales is None or spec.search.method != "grid":
+        return spec.runs
+    from hpo.planned import grid_size
+
+    budgets = spec.scales.tokens or spec.scales.tokens_per_param or ()
+    return grid_size(spec) * len(shapes(spec)) * len(budgets) * spec.seeds
+
+
 def check_room(plan: SweepPlan, address: str | None) -> None:
     """Raise SpecError if a run needs more than this machine has; a cluster is asked once joined."""
     from hpo.runner import check_machine
@@ -91,18 +113,31 @@ def check_room(plan: SweepPlan, address: str | None) -> None:
 
 
 def run_plan(plan: SweepPlan, db: str, *, address: str | None = None) -> SweepSummary:
-    """Run a sweep, or what is left of it, with progress on stderr."""
+    """Run a sweep, or what is left of it, with progress on stderr.
+
+    A database is made only once it is sure that the sweep can begin.
+    """
     from hpo.progress import default_observer
     from hpo.runner import run_sweep
+    from storage.errors import NotFoundError
 
-    with open_store(db, create=True) as store:
-        return run_sweep(
-            plan.spec,
-            store,
-            spec_text=plan.text,
-            observer=default_observer(),
-            address=address,
-        )
+    with ExitStack() as stack:
+        try:
+            store = open_store(db)
+        except NotFoundError:
+            if address is not None:
+                from hpo.launch import cluster_for
+
+                stack.enter_context(cluster_for(plan.spec, address))
+            store = open_store(db, create=True)
+        with store:
+            return run_sweep(
+                plan.spec,
+                store,
+                spec_text=plan.text,
+                observer=default_observer(),
+                address=address,
+            )
 
 
 def scale_counts(runs: pd.DataFrame) -> pd.DataFrame:
@@ -123,3 +158,13 @@ def scale_counts(runs: pd.DataFrame) -> pd.DataFrame:
     table = counts.join(best).reset_index()
     order = (table[PARAMS] * table[TOKENS]).sort_values(kind="stable").index
     return table.loc[order].reset_index(drop=True)
+
+
+def failures(runs: pd.DataFrame) -> pd.DataFrame:
+    """Count a sweep's failed runs by what went wrong: columns reason and runs, most first."""
+    from storage.columns import FAILED, REASON, STATUS
+
+    failed = runs[runs[STATUS] == FAILED]
+    reasons = failed[REASON] if REASON in failed else failed[STATUS]
+    counts = reasons.rename("reason").value_counts().rename("runs")
+    return counts.reset_index()

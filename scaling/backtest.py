@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 from scipy.spatial import KDTree
 
+from scaling.axes import shape_axes
 from scaling.errors import InsufficientDataError, LawError
 from scaling.fitting import fit_law
 from scaling.gaps import setting_gap
@@ -35,6 +37,7 @@ class HeldOut:
     nearest_gap_pct : loss of the one over the other, in %: the measured regret.
     quadratic_gap_pct : the regret on a quadratic surface through the best runs; NaN where the
         runs cannot draw one. See `scaling.gaps`.
+    shape : width and depth of the scale, as far as the law stands on them.
     """
 
     params: float
@@ -46,6 +49,7 @@ class HeldOut:
     best: pd.Series
     nearest_gap_pct: float
     quadratic_gap_pct: float
+    shape: dict[str, float] = field(default_factory=dict)
 
 
 def held_out(law: Law, runs: pd.DataFrame) -> HeldOut:
@@ -56,44 +60,104 @@ def held_out(law: Law, runs: pd.DataFrame) -> HeldOut:
     LawError : the runs have more than one scale, none that completed, or one that the law knows.
     """
     measured = usable(runs).sort_values(LOSS, kind="stable", ignore_index=True)
-    scales = measured[[PARAMS, TOKENS]].drop_duplicates()
+    keys = _keys(measured, law.axes)
+    scales = measured[keys].drop_duplicates()
     if len(scales) != 1:
         raise LawError(
             f"a held-out check needs completed runs of one scale; these have {len(scales)}"
         )
-    params, tokens = (float(value) for value in scales.iloc[0])
-    seen = law.scales[[PARAMS, TOKENS]].to_numpy(dtype=float)
-    if (seen == (params, tokens)).all(axis=1).any():
+    params, tokens, *rest = (float(value) for value in scales.iloc[0])
+    shape = dict(zip(keys[2:], rest, strict=True))
+    seen = law.scales[keys].to_numpy(dtype=float)
+    if (seen == (params, tokens, *rest)).all(axis=1).any():
         raise LawError(
             f"the law was fitted to runs of N = {params:.4g}, D = {tokens:.4g}: "
             "checking it there would prove nothing"
         )
-    optimum = {name: float(value) for name, value in law.optimum(params, tokens).items()}
+    at_scale = law.optimum(params, tokens, **shape)
+    optimum = {name: float(value) for name, value in at_scale.items()}
     gap = setting_gap(measured, optimum)
     return HeldOut(
         params=params,
         tokens=tokens,
         optimum=optimum,
-        predicted_loss=float(law.loss(params, tokens)),
+        predicted_loss=float(law.loss(params, tokens, **shape)),
         runs=measured,
         nearest=gap.nearest,
         best=gap.best,
         nearest_gap_pct=gap.nearest_pct,
         quadratic_gap_pct=gap.quadratic_pct,
+        shape=shape,
     )
 
 
-def backtest(runs: pd.DataFrame, *, hold_out: int = 1) -> pd.DataFrame:
-    """Leave the largest scales out, fit to the others, and score every law on those left out.
+@dataclass(frozen=True)
+class LeftOut:
+    """A law fitted without the largest scales, and the runs of those.
+
+    Attributes
+    ----------
+    law : fitted to `fitted`.
+    fitted, runs : the usable runs that it was fitted to, and all of them.
+    scales : a row a scale that was left out, by compute; see `scaling.selection.scale_table`.
+    """
+
+    law: Law
+    fitted: pd.DataFrame
+    runs: pd.DataFrame
+    scales: pd.DataFrame
+
+    def checks(self) -> tuple[HeldOut, ...]:
+        """Check the law at each scale that was left out, by compute."""
+        keys = _keys(self.runs, self.law.axes)
+        alone = (_rows_of(self.runs, self.scales.iloc[[i]], keys) for i in range(len(self.scales)))
+        return tuple(held_out(self.law, rows) for rows in alone)
+
+    def scores(self) -> pd.DataFrame:
+        """Score every law on the scales that were left out; see `backtest`."""
+        return _score(self.law, self.fitted, self.runs, self.scales)
+
+
+def leave_out(
+    runs: pd.DataFrame, *, hold_out: int = 1, axes: Sequence[str] | None = None
+) -> LeftOut:
+    """Fit a law without the largest scales.
 
     Parameters
     ----------
     runs : a runs table.
     hold_out : how many scales to leave out, the largest by compute.
+    axes : what the law is to stand on, as of `scaling.fitting.fit_law`.
+
+    Raises
+    ------
+    InsufficientDataError : too few scales are left to fit to.
+    """
+    kept = usable(runs)
+    shape = shape_axes(axes or ())
+    scales = scale_table(kept, shape)
+    if not 1 <= hold_out <= len(scales) - 2:
+        raise InsufficientDataError(
+            f"cannot hold out {hold_out} of {len(scales)} scales: at least one must be held out "
+            "and two left to fit to"
+        )
+    fitted = _rows_of(kept, scales.iloc[:-hold_out], [PARAMS, TOKENS, *shape])
+    return LeftOut(fit_law(fitted, axes=axes), fitted, kept, scales.iloc[-hold_out:])
+
+
+def backtest(
+    runs: pd.DataFrame, *, hold_out: int = 1, axes: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Leave the largest scales out, fit to the others, and score every law on those left out.
+
+    Parameters
+    ----------
+    runs, hold_out, axes : as of `leave_out`.
 
     Returns
     -------
-    DataFrame, a row for each law and held-out scale: law, params, tokens, lr, batch_tokens (what
+    DataFrame, a row for each law and held-out scale: law, params, tokens, width and depth as far as
+    the law stands on them, lr, batch_tokens (what
     it recommends, NaN where silent), nearest_gap_pct, quadratic_gap_pct (see `scaling.gaps`),
     in_range (whether the scale is one that a published law was fitted to; None where that is not
     known, or the law is one's own) and second_hand (whether its constants are). Laws are this one,
@@ -106,16 +170,7 @@ def backtest(runs: pd.DataFrame, *, hold_out: int = 1) -> pd.DataFrame:
     ------
     InsufficientDataError : too few scales are left to fit to.
     """
-    kept = usable(runs)
-    scales = scale_table(kept)
-    if not 1 <= hold_out <= len(scales) - 2:
-        raise InsufficientDataError(
-            f"cannot hold out {hold_out} of {len(scales)} scales: at least one must be held out "
-            "and two left to fit to"
-        )
-    fitted = _rows_of(kept, scales.iloc[:-hold_out])
-    law = fit_law(fitted)
-    return _score(law, fitted, kept, scales.iloc[-hold_out:])
+    return leave_out(runs, hold_out=hold_out, axes=axes).scores()
 
 
 def compare(law: Law, runs: pd.DataFrame) -> pd.DataFrame:
@@ -125,16 +180,18 @@ def compare(law: Law, runs: pd.DataFrame) -> pd.DataFrame:
     (`backtest` leaves scales out). Columns are those of `backtest`.
     """
     kept = usable(runs)
-    return _score(law, kept, kept, scale_table(kept))
+    return _score(law, kept, kept, scale_table(kept, _keys(kept, law.axes)[2:]))
 
 
-def best_constant(runs: pd.DataFrame, names: tuple[str, ...]) -> dict[str, float]:
+def best_constant(
+    runs: pd.DataFrame, names: tuple[str, ...], keys: Sequence[str] = (PARAMS, TOKENS)
+) -> dict[str, float]:
     """Return the one measured setting that costs least over all scales: mean gap of the nearest.
 
-    Candidates are the settings of the runs themselves, judged at every scale by the measured run
-    nearest to them.
+    Candidates are the settings of the runs themselves, judged at every scale, runs that agree in
+    `keys`, by the measured run nearest to them.
     """
-    groups = [group for _, group in runs.groupby([PARAMS, TOKENS])]
+    groups = [group for _, group in runs.groupby(list(keys))]
     candidates = runs[list(names)].drop_duplicates().to_numpy(dtype=float)
     total = np.zeros(len(candidates))
     for group in groups:
@@ -146,23 +203,35 @@ def best_constant(runs: pd.DataFrame, names: tuple[str, ...]) -> dict[str, float
     return dict(zip(names, (float(value) for value in best), strict=True))
 
 
-def _rows_of(runs: pd.DataFrame, scales: pd.DataFrame) -> pd.DataFrame:
-    return runs.merge(scales[[PARAMS, TOKENS]], on=[PARAMS, TOKENS])
+def _keys(runs: pd.DataFrame, axes: Sequence[str]) -> list[str]:
+    """Return the columns that tell the scales of a law on these axes apart."""
+    shape = shape_axes(axes)
+    for axis in shape:
+        if axis not in runs.columns:
+            raise LawError(f"the law stands on {axis}, and the runs have no such column")
+    return [PARAMS, TOKENS, *shape]
+
+
+def _rows_of(runs: pd.DataFrame, scales: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    return runs.merge(scales[keys], on=keys)
 
 
 def _score(
     law: Law, constant_from: pd.DataFrame, runs: pd.DataFrame, scales: pd.DataFrame
 ) -> pd.DataFrame:
     names = law.settings
-    constant = best_constant(constant_from, names)
+    keys = _keys(runs, law.axes)
+    constant = best_constant(constant_from, names, keys)
     rows: list[dict[str, object]] = []
     silent: list[dict[str, str]] = []
-    for params, tokens in scales[[PARAMS, TOKENS]].itertuples(index=False):
-        group = runs[(runs[PARAMS] == params) & (runs[TOKENS] == tokens)]
-        own = {name: float(value) for name, value in law.optimum(params, tokens).items()}
-        at = replace(
-            situation(law, params, tokens, experts=experts_of(group)), lr=constant.get(LR, math.nan)
-        )
+    for position in range(len(scales)):
+        group = _rows_of(runs, scales.iloc[[position]], keys)
+        params, tokens, *rest = (float(group[key].iloc[0]) for key in keys)
+        shape = dict(zip(keys[2:], rest, strict=True))
+        at_scale = law.optimum(params, tokens, **shape)
+        own = {name: float(value) for name, value in at_scale.items()}
+        known = situation(law, params, tokens, experts=experts_of(group), shape=shape)
+        at = replace(known, lr=constant.get(LR, math.nan))
         silent.append(silent_laws(at, names))
         recommended = [
             (law.name, own, None, False),
@@ -186,6 +255,7 @@ def _score(
                     "law": name,
                     PARAMS: params,
                     TOKENS: tokens,
+                    **shape,
                     **{key: judged.get(key, np.nan) for key in names},
                     "nearest_gap_pct": gap.nearest_pct,
                     "quadratic_gap_pct": gap.quadratic_pct,

@@ -19,8 +19,7 @@ is a share of is the expected regret of `Law.predict`, which stands on refits.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +33,8 @@ from scaling.loss_surface import Array, SurfaceData
 from scaling.priors import surface_prior
 from scaling.robust_fit import residual_variance
 from scaling.selection import select
-from storage.columns import BATCH_TOKENS, LR, PARAMS, TOKENS
+from scaling.shapes import complete_shape
+from storage.columns import BATCH_TOKENS, DEPTH, LR, PARAMS, TOKENS, WIDTH
 
 LINEARISATIONS = 24  # draws of the law that a run's worth is averaged over
 OWN_DEVIATION = 0.1  # of a scale's optimum from the power law, in log units: about 10 %
@@ -74,25 +74,29 @@ def default_candidates(law: Law, scales: pd.DataFrame | None = None) -> pd.DataF
 
     Parameters
     ----------
-    scales : columns params and tokens; the law's own scales where None.
+    scales : columns params and tokens, and those of width and depth that the law stands on; the
+        law's own scales where None.
 
     Returns
     -------
-    DataFrame with columns params, tokens and the law's settings: lr and batch_tokens half an octave
+    DataFrame with columns params, tokens, width and depth as far as the law stands on them, and the
+    law's settings: lr and batch_tokens half an octave
     apart, up to three octaves off in learning rate and two in batch, and any further setting two
     octaves below, at and above its optimum. Batches and warm-ups longer than the run are left out.
     """
     chosen = law.scales if scales is None else scales
     frames: list[pd.DataFrame] = []
-    for params, tokens in chosen[[PARAMS, TOKENS]].drop_duplicates().itertuples(index=False):
-        best = {name: float(value) for name, value in law.optimum(params, tokens).items()}
+    keys = [PARAMS, TOKENS, *law.shape_axes]
+    for row in chosen[keys].drop_duplicates().itertuples(index=False, name=None):
+        scale = dict(zip(keys, row, strict=True))
+        best = {name: float(value) for name, value in law.optimum(**scale).items()}
         axes = [best[name] * 2.0 ** _octaves(name) for name in law.settings]
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
         frame = pd.DataFrame(grid, columns=list(law.settings))
-        frame.insert(0, PARAMS, params)
-        frame.insert(1, TOKENS, tokens)
+        for position, (axis, value) in enumerate(scale.items()):
+            frame.insert(position, axis, value)
         lengths = [name for name in law.settings if name.endswith("_tokens")]
-        frames.append(frame[(frame[lengths] <= tokens).all(axis=1)])
+        frames.append(frame[(frame[lengths] <= scale[TOKENS]).all(axis=1)])
     return pd.concat(frames, ignore_index=True)
 
 
@@ -138,6 +142,8 @@ def plan_runs(
     *,
     params: float,
     tokens: float,
+    width: float | None = None,
+    depth: float | None = None,
     n_runs: int = 8,
     candidates: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
@@ -147,9 +153,11 @@ def plan_runs(
     ----------
     law, runs : the law so far and the runs that it is fitted to.
     params, tokens : the target.
+    width, depth : the target's, where the law stands on them; see `scaling.law.Law.predict`.
     n_runs : how many to choose at most; fewer come back where more would hardly help.
     candidates : the rows to choose from, with columns params, tokens, lr and batch_tokens (where
-        the law knows it); others are kept. Each is chosen once at most. A lattice around the
+        the law knows it), and width and depth where the law stands on them and N does not tell
+        them; others are kept. Each is chosen once at most. A lattice around the
         optimum of each scale measured so far where None.
 
     Returns
@@ -165,29 +173,28 @@ def plan_runs(
     """
     if n_runs < 1:
         raise LawError(f"n_runs is {n_runs}; at least one run must be asked for")
-    for what, value in ((PARAMS, params), (TOKENS, tokens)):
-        if not (math.isfinite(value) and value > 0):
-            raise LawError(f"{what} of the target is {value}; it must be a positive number")
+    shape = {WIDTH: width, DEPTH: depth}
+    now_pct = law.predict(params, tokens, width=width, depth=depth).regret_pct.expected
     offer = default_candidates(law) if candidates is None else candidates
-    choices = check_candidates(offer, law.settings)
+    told = [axis for axis in law.shape_axes if axis in offer.columns]
+    choices = check_candidates(offer, (*told, *law.settings))
     theta = np.vstack([law.theta, law.draws[: LINEARISATIONS - 1]])
-    selection = select(runs, law.settings)
-    measured = _on_axes(law, selection.log_scale, selection.log_settings)
-    logs = np.log(choices[[PARAMS, TOKENS, *law.settings]].to_numpy(dtype=float))
-    offered = _on_axes(law, logs[:, :2], logs[:, 2:])
+    selection = select(runs, law.settings, law.axes)
+    measured = _on_axes(law, selection.log_scale, selection.log_settings, selection.log_shape)
+    offered = _candidates_on_axes(law, choices, told)
     both = SurfaceData(
         np.concatenate([measured.scale, offered.scale]),
         np.concatenate([measured.settings, offered.settings]),
     )
     rows, precision = _information(law, theta, both)
     n_measured = len(measured.scale)
-    state = _prior_state(law, selection.mu_parametrized, theta, rows.shape[1], params, tokens)
+    target, _ = law.log_scale({PARAMS: params, TOKENS: tokens, **shape})
+    state = _prior_state(law, selection.mu_parametrized, theta, rows.shape[1], target[0])
     state = _learn(state, rows[:, :, :n_measured], precision[:, :n_measured])
     flops = 6.0 * (choices[PARAMS] * choices[TOKENS]).to_numpy(dtype=float)
     chosen, expected = _choose(
         state, rows[:, :, n_measured:], precision[:, n_measured:], flops, n_runs
     )
-    now_pct = law.predict(params, tokens).regret_pct.expected
     to_pct = now_pct / state.expected_regret
     plan = choices.iloc[chosen].reset_index(drop=True)
     plan = plan.assign(flops=flops[chosen], expected_regret_pct=to_pct * np.array(expected))
@@ -198,11 +205,20 @@ def plan_runs(
     return plan
 
 
-def _on_axes(law: Law, log_scale: Array, log_settings: Array) -> SurfaceData:
-    n_axes = len(law.axes)
-    return SurfaceData(
-        log_axes(law.axes, log_scale) - law.centre[:n_axes], log_settings - law.centre[n_axes:]
-    )
+def _on_axes(
+    law: Law, log_scale: Array, log_settings: Array, log_shape: Mapping[str, Array]
+) -> SurfaceData:
+    on_axes = log_axes(law.axes, log_scale, log_shape)
+    return SurfaceData(on_axes - law.centre[: len(law.axes)], log_settings - law.setting_centre)
+
+
+def _candidates_on_axes(law: Law, choices: pd.DataFrame, told: Sequence[str]) -> SurfaceData:
+    """Return candidates as runs; `told` are those of width and depth that they have columns of."""
+    given = {axis: choices[axis].to_numpy(dtype=float) for axis in told}
+    shape = complete_shape(law.axes, law.scales, choices[PARAMS].to_numpy(dtype=float), given)
+    logs = np.log(choices[[PARAMS, TOKENS, *law.settings]].to_numpy(dtype=float))
+    log_shape = {axis: np.log(values) for axis, values in shape.items()}
+    return _on_axes(law, logs[:, :2], logs[:, 2:], log_shape)
 
 
 def _information(law: Law, theta: Array, data: SurfaceData) -> tuple[Array, Array]:
@@ -222,9 +238,8 @@ def _information(law: Law, theta: Array, data: SurfaceData) -> tuple[Array, Arra
     return np.concatenate([jacobian, own], axis=1), 1 / variance
 
 
-def _prior_state(
-    law: Law, mu_parametrized: bool, theta: Array, size: int, params: float, tokens: float
-) -> _State:
+def _prior_state(law: Law, mu_parametrized: bool, theta: Array, size: int, target: Array) -> _State:
+    """Return the state before any run; `target` is its scale on the law's axes, centred."""
     layout = law.layout
     prior = surface_prior(
         law.axes,
@@ -234,7 +249,6 @@ def _prior_state(
     )
     deviations = np.full(size - layout.size, OWN_DEVIATION)
     covariance = np.diag(np.concatenate([prior.sd, deviations]) ** 2)
-    target = _on_axes(law, np.log([[params, tokens]]), np.zeros((1, layout.n_settings))).scale[0]
     design = np.concatenate([[1.0], target])
     by_centre = np.zeros((layout.n_settings, size))
     for k in range(layout.n_settings):

@@ -7,3 +7,7 @@ class LawError(ValueError):
 
 class InsufficientDataError(LawError):
     """The runs cannot answer the question, however it is asked: too few, or too much alike."""
+
+
+class MissingRunsError(LawError):
+    """The answer needs the runs behind the law, and they are not at hand."""

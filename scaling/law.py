@@ -24,6 +24,7 @@ from scaling.shapes import complete_shape
 from storage.columns import BATCH_TOKENS, DEPTH, LOSS, LR, PARAMS, TOKENS, WIDTH
 
 DOCUMENT_VERSION = 1
+KIND = "loss-surface"
 NEAR_PCT = 2.0  # runs within this much of their optimum are "near" it
 
 
@@ -242,7 +243,7 @@ class Law:
         """Return the law as plain data that `from_dict` takes back and JSON can hold."""
         return {
             "schema_version": DOCUMENT_VERSION,
-            "kind": "loss-surface",
+            "kind": KIND,
             "name": self.name,
             "settings": list(self.settings),
             "axes": list(self.axes),

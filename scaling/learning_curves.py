@@ -12,9 +12,9 @@ before training pull the fit off all the recent reports, and the forecast is too
 
 Everything but three shape parameters is integrated out in closed form, curve by curve:
 
-- c cancels between neighbours, a ~ N(0, κ·σ²), and σ² ~ inverse gamma about the typical wandering
+- c cancels between neighbours, a ~ N(μ, κ·σ²), and σ² ~ inverse gamma about the typical wandering
   of all curves: every forecast is a Student t, whose tails stay heavy while reports are few;
-- b, p and κ lie on a grid. The weights of its cells are learned from all curves at once by
+- b, p, κ and μ, which is 0 or the typical a of all curves, lie on a grid. The weights of its cells are learned from all curves at once by
   expectation maximisation, so that the longer ones tell how much the others will still fall
   (empirical Bayes: curves of one task share their shapes). A forecast is the mixture.
 
@@ -37,9 +37,9 @@ Counts = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 # b: from nearly logarithmic, still falling at the end, to over within a few reports.
 EXPONENTS = np.geomspace(0.1, 3.2, 6)
 # p: from steps of one size throughout to steps that die out much faster than the power laws fall.
-DECAYS = np.array([0.0, 0.5, 1.0, 1.5, 2.0])
-# κ: squares of the fall over the wandering, from lost in it to 100 times as large.
-SIGNALS = np.array([1.0, 1e2, 1e4])
+DECAYS = np.array([0.0, 0.5, 1.0, 2.0])
+# κ: squares of what a curve's own fall is beyond μ over the wandering, from lost to 100 times it.
+SIGNALS = np.array([1e-2, 1.0, 1e2, 1e4])
 # Degrees of freedom of the prior on σ²: the fewest whole number for which the variance of a
 # forecast exists, so that the typical wandering counts as little as it can.
 FREEDOM = 3.0
@@ -116,7 +116,7 @@ def _ends(curves: Sequence[Array], lengths: Counts, n_reports: int) -> tuple[Arr
     basis = report ** -EXPONENTS[:, None]  # (n_exponents, n_reports)
     falls = np.diff(basis)
     weight = report[1:] ** (2 * DECAYS[:, None])  # (n_decays, n_reports - 1)
-    weighted = (falls[:, None, :] * weight).reshape(-1, n_reports - 1)
+    weighted = (falls[:, None, :] * weight).reshape(len(EXPONENTS) * len(DECAYS), -1)
     shape = (len(curves), len(EXPONENTS), len(DECAYS), 1)
     product = (moves @ weighted.T).reshape(shape)
     falls_square = (moved @ (weighted * np.repeat(falls, len(DECAYS), axis=0)).T).reshape(shape)
@@ -124,15 +124,18 @@ def _ends(curves: Sequence[Array], lengths: Counts, n_reports: int) -> tuple[Arr
 
     n_moves = lengths - 1
     prior_scale = FREEDOM * _typical_square(moves_square, n_moves, float(np.ptp(y[seen])))
-    # From here on: (n_curves, n_exponents, n_decays, n_signals).
-    precision = falls_square + 1 / SIGNALS
-    slope = product / precision
-    left = np.maximum(moves_square[:, None, :, None] - product * slope, 0.0)
+    typical = _typical_slope(product, falls_square, n_moves)
+    # From here on: (n_curves, n_exponents, n_decays, n_priors), a prior a pair of κ and μ.
+    signals = np.tile(SIGNALS, 2)
+    expected = np.repeat([0.0, 1.0], len(SIGNALS)) * typical
+    precision = falls_square + 1 / signals
+    slope = (product + expected / signals) / precision
+    left = moves_square[:, None, :, None] + expected**2 / signals - slope**2 * precision
     freedom = (FREEDOM + n_moves)[:, None, None, None]
-    scale = prior_scale[:, None] + left
+    scale = prior_scale[:, None] + np.maximum(left, 0.0)
     log_evidence = (
         0.5 * (moved @ np.log(weight).T)[:, None, :, None]
-        - 0.5 * np.log(precision * SIGNALS)
+        - 0.5 * np.log(precision * signals)
         + 0.5 * FREEDOM * np.log(prior_scale)[:, None]
         - 0.5 * freedom * np.log(scale)
     )
@@ -157,6 +160,14 @@ def _typical_square(moves_square: Array, n_moves: Counts, extent: float) -> Arra
         typical = np.median(moves_square[has_moved] / n_moves[has_moved, None], axis=0)
     # Curves of three digits may not move at all; nothing is known to a millionth of their extent.
     return np.maximum(typical, max((1e-6 * extent) ** 2, float(np.finfo(float).tiny)))
+
+
+def _typical_slope(product: Array, falls_square: Array, n_moves: Counts) -> Array:
+    """Return the median of the curves' own least-squares a, (n_exponents, n_decays, 1)."""
+    has_moved = n_moves > 0
+    if not has_moved.any():
+        return np.zeros(product.shape[1:])
+    return np.asarray(np.median(product[has_moved] / falls_square[has_moved], axis=0))
 
 
 def _responsibilities(log_evidence: Array) -> Array:

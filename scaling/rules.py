@@ -40,6 +40,11 @@ class Adjustment:
     source: str
     checked: bool
 
+    def adjusted(self, name: str) -> float | None:
+        """Return the adjusted value of a column; None where the rule says nothing of it."""
+        found: dict[str, float] = self.values
+        return found.get(name)
+
 
 def square_root_batch_rule(
     batch_factor: float,

@@ -5,6 +5,7 @@ transaction takes the write lock when it begins, so that it waits for its turn i
 halfway.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,27 +31,34 @@ class ConflictError(StoreError):
 
 
 class Database:
-    """A database at the newest form of the schema; see `storage.store.Store.open`.
+    """A database, at the newest form of the schema unless it is only to be looked at.
+
+    See `storage.store.Store.open`.
 
     Attributes
     ----------
     url : str
         As SQLAlchemy and Optuna take it, a password included.
+    path : Path or None
+        Its file; None where it is in memory or on a server.
     name : str
         What to call the database in errors: the path or URL that was given, without a password.
     """
 
-    def __init__(self, url_or_path: str | Path, *, create: bool) -> None:
-        """Open the database and bring it to the newest schema; make it if `create`."""
+    def __init__(self, url_or_path: str | Path, *, create: bool, upgrade: bool = True) -> None:
+        """Open the database and bring it to the newest schema if `upgrade`; make it if `create`."""
         url, self.name = _locate(url_or_path)
         self.url: str = url.render_as_string(hide_password=False)
+        on_disk = url.get_backend_name() == "sqlite" and url.database not in _IN_MEMORY
+        self.path = Path(str(url.database)) if on_disk else None
         _check_place(url, self.name, create=create)
         self._engine = _engine(url, self.name)
+        self._writers = threading.local()
         self._snapshots = self._engine
         if self._engine.dialect.name == "postgresql":  # SQLite's transactions are snapshots anyway
             self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ")
         try:
-            self._bring_to_head(create=create)
+            self._bring_to_head(create=create, upgrade=upgrade)
         except BaseException:
             self.close()
             raise
@@ -71,11 +79,22 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Give a connection whose changes are all kept at the end, or none if anything fails."""
+        """Give a connection whose changes are all kept at the end, or none if anything fails.
+
+        One inside another, in the same thread, is part of it.
+        """
+        if (outer := getattr(self._writers, "connection", None)) is not None:
+            with self._one_line_errors():
+                yield outer
+            return
         with self._one_line_errors(), self._engine.connect() as connection:
             writer = connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
             with writer.begin():
-                yield writer
+                self._writers.connection = writer
+                try:
+                    yield writer
+                finally:
+                    self._writers.connection = None
 
     @contextmanager
     def _one_line_errors(self) -> Iterator[None]:
@@ -87,13 +106,13 @@ class Database:
             kind = ConflictError if isinstance(error, IntegrityError) else StoreError
             raise kind(f"{self.name}: {said}") from error
 
-    def _bring_to_head(self, *, create: bool) -> None:
+    def _bring_to_head(self, *, create: bool, upgrade: bool) -> None:
         with self.reading() as connection:
             found = migrations.revision(connection)
             migrations.check_revision(found, connection, self.name)
             if not create:
                 migrations.require_tables(found, connection, self.name)
-        if found != migrations.HEAD:
+        if upgrade and found != migrations.HEAD:
             self._upgrade()
 
     def _upgrade(self) -> None:

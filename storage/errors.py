@@ -21,6 +21,14 @@ class NotFoundError(StoreError):
     """A sweep, run, law or database that does not exist."""
 
 
+class SweepBusyError(StoreError):
+    """A sweep that another process runs: two must not."""
+
+
+class SweepIdleError(StoreError):
+    """A request to a sweep that no process runs."""
+
+
 def not_found(kind: str, name: str, known: Sequence[str], where: str) -> NotFoundError:
     """Say that `name` is not there, what name was perhaps meant, and what there is.
 

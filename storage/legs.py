@@ -12,6 +12,7 @@ import pandas as pd
 from sqlalchemy import Connection, insert, select, update
 
 from storage import rows, schema
+from storage.curves import Curve
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class LegRecord:
     scale : params, params_total, tokens and the shape.
     setting, seed : of the run in this leg.
     reached : how many reports the run had made when the leg ended; None while it runs, and where
-        its launch was killed.
+        it was cut off.
+    started, ended : when it began last, and when it ended or was cut off; None while it runs.
     """
 
     number: int
@@ -71,16 +73,35 @@ def end(connection: Connection, sweep: str, number: int, reached: int) -> None:
     connection.execute(update(legs).where(here).values(reached=reached, ended=rows.now()))
 
 
-def read(connection: Connection, sweep: str) -> list[LegRecord]:
-    """Return a sweep's legs in the order in which they began."""
+def cut_off(connection: Connection, sweep: str, number: int | None = None) -> None:
+    """Note that a leg does not run any more and is to be begun again; all that run if none."""
+    legs = schema.legs
+    here = (legs.c.sweep == sweep) & legs.c.ended.is_(None)
+    if number is not None:
+        here &= legs.c.number == number
+    connection.execute(update(legs).where(here).values(ended=rows.now()))
+
+
+def read(connection: Connection, sweep: str, *, unended: bool = False) -> list[LegRecord]:
+    """Return a sweep's legs in the order in which they began; only those that run if asked."""
     legs = schema.legs
     columns = [column for column in legs.c if column.name != "sweep"]
     query = select(*columns).where(legs.c.sweep == sweep).order_by(legs.c.number)
+    if unended:
+        query = query.where(legs.c.ended.is_(None))
     return [LegRecord(**row) for row in connection.execute(query).mappings()]
 
 
-def frame(records: list[LegRecord]) -> pd.DataFrame:
-    """Return legs as a frame, a row a leg, the setting's values in columns of their own."""
+def has_exploits(connection: Connection, sweep: str) -> bool:
+    """Say whether some leg of a sweep began with the state of another run."""
+    legs = schema.legs.c
+    taken_over = legs.origin_run_id.is_not(None) & (legs.origin_run_id != legs.run_id)
+    query = select(legs.number).where((legs.sweep == sweep) & taken_over).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def frame(records: list[LegRecord], curves: Mapping[str, Curve]) -> pd.DataFrame:
+    """Return legs as a frame, see `Store.lineage`; `curves` are those of their runs."""
     return pd.DataFrame(
         [
             {
@@ -88,8 +109,10 @@ def frame(records: list[LegRecord]) -> pd.DataFrame:
                 "run_id": leg.run_id,
                 "origin_run_id": leg.origin_run_id,
                 "origin_reports": leg.origin_reports,
+                "exploit": leg.origin_run_id not in (None, leg.run_id),
                 "reports": leg.reports,
                 "reached": leg.reached,
+                "loss": float(curves[leg.run_id].loss[leg.reached - 1]) if leg.reached else None,
                 "seed": leg.seed,
                 **leg.setting,
                 "started": leg.started,

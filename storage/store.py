@@ -1,24 +1,29 @@
 """The store: what is kept of sweeps, runs, curves and laws, in one database.
 
 Only the coordinator of a sweep writes while it runs; any number of processes read. A method is one
-transaction: it happens as a whole, or not at all.
+transaction: it happens as a whole, or not at all. `Store.together` makes one of several.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, true, update
 
-from storage import rows, schema, sweeps
+from storage import control, legs, rounds, rows, schema, sweeps
 from storage.columns import COMPLETED, DIVERGED, RUN_ID, STATUSES, SWEEP
+from storage.control import Request
 from storage.curves import Curve, CurveError, decode, encode
 from storage.database import ConflictError, Database
+from storage.drivers import Driver
 from storage.errors import NotFoundError, RunsTableError, StoreError, listed, not_found
+from storage.legs import LegRecord
+from storage.rounds import RoundRecord
 from storage.runs_table import check_row, check_runs
 from storage.sweeps import STATES, SweepRecord
 
@@ -73,6 +78,11 @@ class Store:
         """The database's URL as SQLAlchemy and Optuna take it, a password included."""
         return self._database.url
 
+    @property
+    def path(self) -> Path | None:
+        """The database's file; None where it is in memory or on a server."""
+        return self._database.path
+
     def close(self) -> None:
         """Close all connections."""
         self._database.close()
@@ -89,6 +99,12 @@ class Store:
     ) -> None:
         """Close the store."""
         self.close()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make what is written within the body one transaction: all of it is kept, or nothing."""
+        with self._database.writing():
+            yield
 
     def add_sweep(self, name: str, *, spec_text: str) -> None:
         """Add a sweep, in the state `running`, with the text of the file that describes it."""
@@ -114,13 +130,67 @@ class Store:
             return sweeps.names(connection)
 
     def set_sweep_state(self, name: str, state: str) -> None:
-        """Set a sweep's state: `running`, `interrupted` or `done`."""
+        """Set a sweep's state, one of `STATES`."""
         if state not in STATES:
             raise StoreError(f"'{state}' is no state of a sweep; it is one of {', '.join(STATES)}")
         with self._database.writing() as connection:
             change = update(schema.sweeps).where(schema.sweeps.c.name == name)
             self._require_sweep(connection, name)
             connection.execute(change.values(state=state, updated=rows.now()))
+
+    def set_spec_text(self, name: str, spec_text: str) -> None:
+        """Replace the text of a sweep's file, as where more runs are asked of it."""
+        with self._database.writing() as connection:
+            change = update(schema.sweeps).where(schema.sweeps.c.name == name)
+            self._require_sweep(connection, name)
+            connection.execute(change.values(spec_text=spec_text, updated=rows.now()))
+
+    def claim_sweep(self, name: str, driver: Driver) -> None:
+        """Make `driver` the process that runs a sweep; SweepBusyError where another one does."""
+        with self._database.writing() as connection:
+            control.claim(connection, self._require_sweep(connection, name), driver)
+
+    def beat(self, name: str, driver: Driver) -> bool:
+        """Say that `driver` is there; False where another process has taken the sweep over."""
+        with self._database.writing() as connection:
+            return control.beat(connection, name, driver)
+
+    def release_sweep(self, name: str, driver: Driver, state: str) -> None:
+        """Leave a sweep that `driver` ran in a state of `STATES`."""
+        with self._database.writing() as connection:
+            control.release(connection, self._require_sweep(connection, name), driver, state)
+
+    def ask(self, sweep: str, action: str, amount: int | None = None) -> int:
+        """Leave a request for the process that runs a sweep, and return its id.
+
+        Parameters
+        ----------
+        action : str
+            One of `storage.control.ACTIONS`.
+        amount : int, optional
+            Of an extension: how many runs more.
+
+        Raises
+        ------
+        SweepIdleError
+            If no process runs the sweep.
+        """
+        with self._database.writing() as connection:
+            return control.ask(connection, self._require_sweep(connection, sweep), action, amount)
+
+    def take_request(self, request_id: int) -> None:
+        """Note that a request was obeyed."""
+        with self._database.writing() as connection:
+            control.take(connection, request_id)
+
+    def requests(self, sweep: str, *, untaken: bool = False) -> list[Request]:
+        """Return what was asked of a sweep, oldest first; only what is yet to be obeyed if asked.
+
+        What no launch has seen before its end is not among them.
+        """
+        with self._database.reading() as connection:
+            self._require_sweep(connection, sweep)
+            return control.read(connection, sweep, untaken=untaken)
 
     def sweeps(self) -> pd.DataFrame:
         """Return a frame with a row a sweep, oldest first.
@@ -131,6 +201,18 @@ class Store:
         """
         with self._database.reading() as connection:
             return sweeps.summary(connection)
+
+    def scales(self, sweep: str | None = None) -> pd.DataFrame:
+        """Return a frame with a row a scale of one sweep, or of all, by sweep, N and D.
+
+        Columns `sweep`, `params`, `tokens`, how many runs `completed`, `diverged`, `failed` and
+        `stopped`, `best_loss` of the completed (nats a token), and the `flops` (FLOP) and `seconds`
+        of all, NaN where none was told. A stopped run counts by the tokens that it came to.
+        """
+        with self._database.reading() as connection:
+            if sweep is not None:
+                self._require_sweep(connection, sweep)
+            return sweeps.scales(connection, sweep)
 
     def add_runs(self, frame: pd.DataFrame) -> None:
         """Add runs of a runs table, as from an import: all of them or none.
@@ -203,6 +285,59 @@ class Store:
             self._require_sweep(connection, sweep)
             _replace_curve(connection, run_id, sweep, curve)
 
+    def begin_leg(self, sweep: str, leg: LegRecord) -> None:
+        """Keep a leg that begins now; one of the same number is begun again."""
+        with self._database.writing() as connection:
+            self._require_sweep(connection, sweep)
+            legs.add(connection, sweep, leg)
+
+    def end_leg(self, sweep: str, number: int, *, reached: int) -> None:
+        """Note that a leg has ended, its run having made so many reports."""
+        with self._database.writing() as connection:
+            legs.end(connection, sweep, number, reached)
+
+    def cut_off_leg(self, sweep: str, number: int) -> None:
+        """Note that the process of a leg died; `begin_leg` begins it again."""
+        with self._database.writing() as connection:
+            legs.cut_off(connection, sweep, number)
+
+    def legs(self, sweep: str, *, unended: bool = False) -> list[LegRecord]:
+        """Return a sweep's legs in the order in which they began; NotFoundError without it.
+
+        Only those that have not ended if asked.
+        """
+        with self._database.reading() as connection:
+            self._require_sweep(connection, sweep)
+            return legs.read(connection, sweep, unended=unended)
+
+    def has_exploits(self, sweep: str) -> bool:
+        """Say whether a run of a sweep ever took over another run's state."""
+        with self._database.reading() as connection:
+            self._require_sweep(connection, sweep)
+            return legs.has_exploits(connection, sweep)
+
+    def lineage(self, sweep: str) -> pd.DataFrame:
+        """Return a frame with a row a leg, in order: who took over whose state, and explored what.
+
+        Columns `number`, `run_id`, `origin_run_id`, `origin_reports`, `exploit` (whether the state
+        is another run's), `reports`, `reached`, `loss` (at the leg's end, nats a token), `seed`,
+        a column a setting, `started` and `ended`.
+        """
+        records = self.legs(sweep)
+        return legs.frame(records, self.curves([record.run_id for record in records]))
+
+    def record_round(self, sweep: str, record: RoundRecord) -> None:
+        """Keep a round of a law-guided sweep; one of the same number is replaced."""
+        with self._database.writing() as connection:
+            self._require_sweep(connection, sweep)
+            rounds.add(connection, sweep, record)
+
+    def rounds(self, sweep: str) -> list[RoundRecord]:
+        """Return the rounds of a law-guided sweep in order; none of any other."""
+        with self._database.reading() as connection:
+            self._require_sweep(connection, sweep)
+            return rounds.read(connection, sweep)
+
     def runs(
         self, sweep: str | None = None, *, statuses: Sequence[str] | None = None
     ) -> pd.DataFrame:
@@ -227,6 +362,18 @@ class Store:
             if sweep is not None:
                 self._require_sweep(connection, sweep)
             return rows.read_frame(connection, condition)
+
+    def stamp(self, sweep: str) -> str:
+        """Return a text that changes whenever the runs of a sweep do; cheap, unlike reading them.
+
+        NotFoundError where there is no sweep of that name.
+        """
+        runs = schema.runs.c
+        counts = (func.count(), func.count(runs.loss), func.max(runs.created))
+        with self._database.reading() as connection:
+            self._require_sweep(connection, sweep)
+            found = connection.execute(select(*counts).where(runs.sweep == sweep)).one()
+        return " ".join(map(str, found))
 
     def run(self, run_id: str) -> "pd.Series[Any]":
         """Return one run as a row of the runs table; NotFoundError where there is none."""

@@ -17,6 +17,16 @@ class Size(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Change:
+    """Settings that change in mid-run, one row of a piecewise schedule: `trainers.changes`."""
+
+    at: float
+    """Where, as a part of the run's steps: above 0 and below 1."""
+    setting: Mapping[str, Value]
+    """The new values, by name; they hold until a later change names them again."""
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One run: a scale, a setting and a seed.
 
@@ -43,6 +53,8 @@ class RunConfig:
     """Model options by name, e.g. {"head_size": 16, "mlp": "swiglu"}."""
     reports: int = 8
     """How many times the run reports, evenly spaced, the last time at its end."""
+    changes: tuple[Change, ...] = ()
+    """What of `setting` changes in mid-run, in order."""
 
     @property
     def base_shape(self) -> dict[str, int]:

@@ -6,6 +6,10 @@ cores, so call `torch.set_num_threads(1)` in each worker. A run uses a GPU where
 What is random comes from `config.seed`: the initial weights, and the order of the windows that
 are trained on, which is the same for every width. On a CPU the same configuration gives the same
 losses, bit for bit, also across `state_dict` and `load_state_dict`.
+
+lr, weight_decay, beta1, beta2, eps and grad_clip are live. A state brings weights, moments and
+counters, none of these: a run that takes over the state of another goes on with its own settings,
+and its own seed's windows from that step on.
 """
 
 import copy
@@ -20,13 +24,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainers import data, registry
-from trainers.config import RunConfig
+from trainers.changes import timeline
+from trainers.config import RunConfig, Value
 from trainers.divergence import DivergenceWatch
 from trainers.errors import TrainerError
 from trainers.flops import training_flops_per_token
 from trainers.models.gpt import GPT
 from trainers.models.gpt_shape import gpt_shape
-from trainers.optimizers import adamw, set_lr
+from trainers.optimizers import adamw, load_moments, set_hyperparameters, set_lr
 from trainers.parametrization import model_rules
 from trainers.protocol import Report, Status
 from trainers.schedules import lr_fraction
@@ -44,15 +49,16 @@ class GPTTrainer:
     """One run; see `trainers.protocol.Trainer`."""
 
     def __init__(self, config: RunConfig) -> None:
-        self._setting = registry.kind("gpt").complete(config.setting)
+        setting = registry.kind("gpt").complete(config.setting)
         shape = gpt_shape(config.shape, config.model)
         base = replace(shape, width=config.base_shape["width"])
         corpus = data.load(config.data)
         corpus.check_context(shape.context)
 
-        self._batch_tokens = int(self._setting["batch_tokens"])
+        self._batch_tokens = int(setting["batch_tokens"])
         self._steps = max(1, round(config.tokens / self._batch_tokens))
-        self._warmup_steps = round(float(self._setting["warmup_fraction"]) * self._steps)
+        self._warmup_steps = round(float(setting["warmup_fraction"]) * self._steps)
+        self._timeline = timeline(setting, config.changes, self._steps)
         # Where steps are fewer than reports, a report a step.
         self._report_steps = sorted(
             {math.ceil(self._steps * i / config.reports) for i in range(1, config.reports + 1)}
@@ -65,11 +71,13 @@ class GPTTrainer:
         model = GPT(shape)
         rules = model_rules(model, base_model, config.parametrization, "adamw")
         # Drawn on the CPU, so that a seed means the same on every device.
+        self._seed = config.seed
         self._generator = torch.Generator().manual_seed(config.seed)
         model.initialise(rules, self._generator)
         self._generator.manual_seed(config.seed)
         self._model = model.to(self._device)
-        self._optimizer = adamw(self._model, rules, self._setting)
+        self._optimizer = adamw(self._model, rules, setting)
+        self._applied: Mapping[str, Value] = setting
 
         self._train_text = torch.from_numpy(corpus.train).to(self._device)
         self._offsets = torch.arange(shape.context + 1, device=self._device)
@@ -116,6 +124,7 @@ class GPTTrainer:
             "model": copy.deepcopy(self._model.state_dict()),
             "optimizer": copy.deepcopy(self._optimizer.state_dict()),
             "generator": self._generator.get_state(),
+            "seed": self._seed,
             "step": self._step,
             "steps_above": self._watch.above,
             "seconds": self._seconds,
@@ -123,16 +132,21 @@ class GPTTrainer:
         }
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
-        """Go on from `state`, bit for bit."""
+        """Go on from `state`, bit for bit where it is of the same configuration."""
         model = cast(Mapping[str, Tensor], state["model"])
         own = self._model.state_dict()
         theirs = {name: tuple(value.shape) for name, value in model.items()}
         if theirs != {name: tuple(value.shape) for name, value in own.items()}:
             raise TrainerError("the saved state is of another shape or of other model options")
         self._model.load_state_dict(model)
-        self._optimizer.load_state_dict(cast(dict[str, Any], state["optimizer"]))
-        self._generator.set_state(cast(Tensor, state["generator"]).cpu())
+        load_moments(self._optimizer, cast(Mapping[str, Any], state["optimizer"]))
         self._step = self._watch.step = cast(int, state["step"])
+        if state["seed"] == self._seed:
+            self._generator.set_state(cast(Tensor, state["generator"]).cpu())
+        else:
+            self._generator.manual_seed(self._seed)
+            for _ in range(self._step):
+                self._draw_starts()
         self._watch.above = cast(int, state["steps_above"])
         self._seconds = cast(float, state["seconds"])
         self._over = cast(bool, state["over"])
@@ -151,11 +165,15 @@ class GPTTrainer:
 
     def _train_step(self) -> Tensor:
         """Take one optimizer step; return its loss, a scalar still on the device."""
+        setting = self._timeline.at(self._step)
+        if setting is not self._applied:
+            set_hyperparameters(self._optimizer, setting)
+            self._applied = setting
         set_lr(self._optimizer, self._lr(self._step))
         loss = next_byte_loss(self._model, self._draw_windows())
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
-        grad_clip = float(self._setting["grad_clip"])
+        grad_clip = float(setting["grad_clip"])
         if grad_clip > 0:
             torch.nn.utils.clip_grad_norm_(self._model.parameters(), grad_clip)
         self._optimizer.step()
@@ -163,20 +181,22 @@ class GPTTrainer:
         return loss.detach()
 
     def _lr(self, step: int) -> float:
-        fraction = lr_fraction(
-            str(self._setting["schedule"]), step, self._steps, self._warmup_steps
-        )
-        return float(self._setting["lr"]) * fraction
+        setting = self._timeline.at(step)
+        schedule = str(setting["schedule"])
+        return float(setting["lr"]) * lr_fraction(schedule, step, self._steps, self._warmup_steps)
 
-    def _draw_windows(self) -> Tensor:
-        """Return random windows of the training text, (sequences, context + 1) int64."""
+    def _draw_starts(self) -> Tensor:
+        """Return where the windows of the next step begin in the training text, (sequences,)."""
         context = len(self._offsets) - 1
-        starts = torch.randint(
+        return torch.randint(
             len(self._train_text) - context,
             (self._batch_tokens // context,),
             generator=self._generator,
         )
-        return _windows(self._train_text, starts, self._offsets)
+
+    def _draw_windows(self) -> Tensor:
+        """Return random windows of the training text, (sequences, context + 1) int64."""
+        return _windows(self._train_text, self._draw_starts(), self._offsets)
 
     @torch.no_grad()
     def _held_out_loss(self, *, final: bool) -> float:

@@ -33,6 +33,11 @@ class Trainer(Protocol):
 
     It is called with a `RunConfig`, and its classmethod `sizes(shape, model)` returns the pair
     (non-embedding parameters, all parameters).
+
+    A class attribute `live_settings` may name the settings that can change in mid-run. It says
+    that `load_state_dict` leaves them as they were configured, and that the run obeys
+    `RunConfig.changes` (`trainers.changes.timeline` tells the setting of each step). Without it a
+    population may search any setting but batch_tokens, and no run may have changes.
     """
 
     def step(self) -> Report:
@@ -40,9 +45,18 @@ class Trainer(Protocol):
         ...
 
     def state_dict(self) -> dict[str, object]:
-        """Return all that `load_state_dict` needs to go on as if nothing had happened."""
+        """Return all that `load_state_dict` needs to go on as if nothing had happened: plain data.
+
+        It is a snapshot: training on must not alter it.
+        """
         ...
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
-        """Take up the state of another trainer of the same configuration."""
+        """Take up the state of another trainer: its weights, moments and counters.
+
+        Its configuration is this one's, or differs in the seed and in settings that are live. Those
+        come from this trainer's own configuration, never from the state: with torch, set them on
+        the optimizer again after its own `load_state_dict`, which brings those of the state. The
+        order of the data is best that of this trainer's seed, from the state's step on.
+        """
         ...

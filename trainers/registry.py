@@ -11,16 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
-from trainers import simulated
+from trainers import changes, simulated
 from trainers.config import RunConfig, Size, Value
 from trainers.errors import TrainerError, unknown
 from trainers.models import gpt_shape
 from trainers.protocol import Trainer
+from trainers.schedules import SCHEDULES
 from trainers.settings import SettingRule, complete
+
+BATCH_TOKENS = "batch_tokens"
 
 GPT_SETTINGS: dict[str, SettingRule] = {
     "lr": SettingRule("float", "peak learning rate", above=0),
-    "batch_tokens": SettingRule("int", "tokens a step, a multiple of the context", at_least=1),
+    BATCH_TOKENS: SettingRule("int", "tokens a step, a multiple of the context", at_least=1),
     "weight_decay": SettingRule("float", "AdamW's λ: a step shrinks w by lr·λ·w", 0.1, at_least=0),
     "beta1": SettingRule("float", "decay of the gradient's mean", 0.9, at_least=0, below=1),
     "beta2": SettingRule("float", "decay of its square's mean", 0.95, at_least=0, below=1),
@@ -28,11 +31,11 @@ GPT_SETTINGS: dict[str, SettingRule] = {
     # Long, as proxies are short: over lr at width 32, 400 steps, the loss scattered by 1.5 % about
     # a parabola with 0.1, by 0.6 % with 0.3, by 0.3 % with 0.5; the best loss fell by 3 to 4 %.
     "warmup_fraction": SettingRule("float", "part of the steps", 0.3, at_least=0, below=1),
-    "schedule": SettingRule(
-        "choice", "shape of the decay", "linear", choices=("linear", "cosine", "wsd")
-    ),
+    "schedule": SettingRule("choice", "shape of the decay", "linear", choices=SCHEDULES),
     "grad_clip": SettingRule("float", "largest norm of the gradient; 0: none", 1.0, at_least=0),
 }
+
+GPT_LIVE = ("lr", "weight_decay", "beta1", "beta2", "eps", "grad_clip")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,24 @@ class Kind:
     """What only this trainer knows to check, on a configuration that passed the rules."""
     accepts_more: bool = False
     """Whether settings and model options without a rule pass through unchecked."""
+    live: tuple[str, ...] | None = ()
+    """Settings that may change in mid-run: by a state that is taken up (see `Trainer`), and by
+    `RunConfig.changes`. None for a class of your own that does not name them."""
+
+    def is_live(self, name: str) -> bool:
+        """Whether a run may go on from its state with another value of this setting.
+
+        Of a class that names none, every setting is taken to be but batch_tokens, by which the
+        steps of a run are counted.
+        """
+        return name != BATCH_TOKENS if self.live is None else name in self.live
+
+    def why_not_live(self, name: str) -> str:
+        """Say of a setting that is not live what would be right."""
+        if self.live is None:
+            return f"{name} cannot change in mid-run; any other setting of {self.name!r} can"
+        named = ", ".join(self.live) or "none"
+        return f"{name} cannot change in mid-run; of trainer {self.name!r} these can: {named}"
 
     def complete(self, setting: Mapping[str, Value]) -> dict[str, Value]:
         """Return `setting` typed and with the defaults of what it leaves out."""
@@ -85,11 +106,13 @@ class Kind:
                 self.sizes(config.base_shape, config.model)
             except TrainerError as error:
                 raise TrainerError(f"base shape: {error}") from error
-        if int(setting["batch_tokens"]) > config.tokens:
+        if int(setting[BATCH_TOKENS]) > config.tokens:
             raise TrainerError(
-                f"batch_tokens is {setting['batch_tokens']}, more than the run's "
+                f"batch_tokens is {setting[BATCH_TOKENS]}, more than the run's "
                 f"{config.tokens} tokens; it must be at most that"
             )
+        for wrong in changes.find_errors(self, config.changes):
+            raise TrainerError(f"changes[{wrong.row}]: {wrong.message}")
         self.check_further(replace(config, setting=setting))
 
     def build(self, config: RunConfig) -> Trainer:
@@ -123,7 +146,7 @@ def _check_gpt(config: RunConfig) -> None:
     from trainers import data
 
     context = gpt_shape.gpt_shape(config.shape, config.model).context
-    batch_tokens = int(config.setting["batch_tokens"])
+    batch_tokens = int(config.setting[BATCH_TOKENS])
     if batch_tokens % context:
         below, above = batch_tokens // context * context, (batch_tokens // context + 1) * context
         nearest = f"{below} and {above}" if below else f"{above}"
@@ -169,7 +192,7 @@ def _user_kind(name: str) -> Kind:
 
     return Kind(
         name=name,
-        settings={key: GPT_SETTINGS[key] for key in ("lr", "batch_tokens")},
+        settings={key: GPT_SETTINGS[key] for key in ("lr", BATCH_TOKENS)},
         model_options={},
         shape_keys=(),
         parametrizations=(),
@@ -177,6 +200,7 @@ def _user_kind(name: str) -> Kind:
         make=cast(Callable[[RunConfig], Trainer], trainer),
         check_further=_nothing_further,
         accepts_more=True,
+        live=tuple(trainer.live_settings) if hasattr(trainer, "live_settings") else None,
     )
 
 
@@ -194,6 +218,7 @@ _BUILT_IN = {
         sizes=_gpt_sizes,
         make=_make_gpt,
         check_further=_check_gpt,
+        live=GPT_LIVE,
     ),
     "simulated": Kind(
         name="simulated",
@@ -204,5 +229,6 @@ _BUILT_IN = {
         sizes=simulated.simulated_size,
         make=simulated.SimulatedTrainer,
         check_further=_nothing_further,
+        live=simulated.LIVE,
     ),
 }

@@ -4,7 +4,7 @@ import math
 
 from trainers.errors import unknown
 
-SCHEDULES = ("linear", "cosine", "wsd")
+SCHEDULES = ("linear", "cosine", "wsd", "constant")
 COSINE_FINAL_FRACTION = 0.1
 """Where cosine ends (Chinchilla's choice, arXiv 2203.15556); linear and wsd end at zero."""
 WSD_DECAY_FRACTION = 0.2
@@ -17,12 +17,14 @@ def lr_fraction(schedule: str, step: int, steps: int, warmup_steps: int) -> floa
     All rise linearly over `warmup_steps`, the last of which is at the peak. Then `linear` falls
     to zero, which it would reach at `steps`; `cosine` falls along half a period to
     COSINE_FINAL_FRACTION; `wsd` stays, and falls linearly to zero over the last
-    WSD_DECAY_FRACTION of all steps.
+    WSD_DECAY_FRACTION of all steps; `constant` stays.
     """
     if schedule not in SCHEDULES:
         raise unknown("schedule", schedule, SCHEDULES)
     if step < warmup_steps:
         return (step + 1) / warmup_steps
+    if schedule == "constant":
+        return 1.0
     remaining = (steps - step) / (steps - warmup_steps)
     if schedule == "linear":
         return remaining

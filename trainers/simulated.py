@@ -14,6 +14,7 @@ from typing import NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from trainers.changes import timeline
 from trainers.config import RunConfig, Size, Value
 from trainers.errors import TrainerError
 from trainers.protocol import Report, Status
@@ -101,6 +102,8 @@ SETTINGS: dict[str, SettingRule] = {
     "batch_tokens": SettingRule("int", "tokens a step", at_least=1),
 }
 
+LIVE = ("lr",)
+
 
 def simulated_law(model: Mapping[str, Value]) -> SimulatedLaw:
     """Return the law whose constants are the model options `model`."""
@@ -130,6 +133,9 @@ class SimulatedTrainer:
     The curve falls as a run of the budget so far would, from ln 256 at most, and ends at the
     law's loss times the noise. Under `mup` the optimal lr stays that of the base shape; `sp`
     follows the law in N.
+
+    Where lr changes in mid-run, the basin is that of the path: the mean over the steps so far of
+    the squared distance from the optimum. A state that is taken up brings that mean and its noise.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -137,39 +143,44 @@ class SimulatedTrainer:
         self._law = simulated_law(config.model)
         self._params = simulated_size(config.shape, config.model).params
         self._tokens = config.tokens
-        self._lr = float(setting["lr"])
         self._batch_tokens = int(setting["batch_tokens"])
         self._steps = max(1, round(config.tokens / self._batch_tokens))
+        self._timeline = timeline(setting, config.changes, self._steps)
         self._reports = min(config.reports, self._steps)
         self._reported = 0
         self._seconds = 0.0
-        # What the law sees: under muP, as far from the optimum as at the base shape.
-        self._law_lr = self._lr
+        # What the law sees of lr: under muP, as far from the optimum as at the base shape.
+        self._lr_multiplier = 1.0
         if config.parametrization == "mup":
             base = simulated_size(config.base_shape, config.model).params
             own_best = self._law.optimum(self._params, self._tokens).lr
             base_best = self._law.optimum(base, self._tokens).lr
-            self._law_lr *= float(own_best / base_best)
+            self._lr_multiplier = float(own_best / base_best)
         self._noise = self._law.noise * _standard_normal(config, setting)
-        self._diverges = bool(self._law.diverges(self._params, self._tokens, self._law_lr))
+        self._path_square = self._square(float(setting["lr"]))
 
     def step(self) -> Report:
         """Return the next report."""
         started = time.perf_counter()
         if self._reported == self._reports:
             raise TrainerError("the run is over; it has no further report")
+        before = self._steps_taken()
         self._reported += 1
-        step = round(self._steps * self._reported / self._reports)
+        step = self._steps_taken()
+        over_cliff = False
+        for stop, setting in self._timeline.stretches(before, step):
+            lr = float(setting["lr"])
+            # An incremental mean: on a path of one lr it stays what it is to the last bit.
+            self._path_square += (stop - before) / stop * (self._square(lr) - self._path_square)
+            over_cliff |= bool(self._law.diverges(self._params, self._tokens, self._law_lr(lr)))
+            before = stop
         tokens = step * self._batch_tokens
         fraction = step / self._steps
         # A run goes over the cliff once its warm-up is past, at the first report after a quarter.
         status: Status = "completed" if self._reported == self._reports else "running"
-        if self._diverges and (fraction >= 0.25 or status == "completed"):
+        if over_cliff and (fraction >= 0.25 or status == "completed"):
             status, self._reported = "diverged", self._reports
-        budget = fraction * self._tokens
-        loss = float(
-            self._law.loss(self._params, budget, self._scaled_lr(budget), self._batch_tokens)
-        )
+        loss = self._loss(fraction * self._tokens, lr)
         loss = min(loss * math.exp(self._noise), math.log(256) if status == "running" else math.inf)
         self._seconds += time.perf_counter() - started
         return Report(
@@ -178,25 +189,47 @@ class SimulatedTrainer:
             flops=6.0 * self._params * tokens,
             loss=math.nan if status == "diverged" else loss,
             train_loss=loss,
-            lr=self._lr,
+            lr=lr,
             seconds=self._seconds,
             status=status,
         )
 
-    def _scaled_lr(self, budget: float) -> float:
-        """Return the lr that is as far from the optimum at `budget` as the run's is at its end."""
-        now = self._law.optimum(self._params, budget).lr
-        end = self._law.optimum(self._params, self._tokens).lr
-        return float(self._law_lr * now / end)
+    def _steps_taken(self) -> int:
+        """Return how many steps the run has taken."""
+        return round(self._steps * self._reported / self._reports)
+
+    def _law_lr(self, lr: float) -> float:
+        return lr * self._lr_multiplier
+
+    def _square(self, lr: float) -> float:
+        """Return the squared distance of `lr` from the optimum, in ln lr."""
+        best = self._law.optimum(self._params, self._tokens).lr
+        return float(np.log(self._law_lr(lr) / best)) ** 2
+
+    def _loss(self, budget: float, lr: float) -> float:
+        """Return the loss after `budget` tokens, the last at `lr`, without noise."""
+        now, end = (self._law.optimum(self._params, tokens) for tokens in (budget, self._tokens))
+        # As far from the optimum at `budget` as the run's lr is from that at its end.
+        scaled = self._law_lr(lr) * now.lr / end.lr
+        at_lr = self._law.loss(self._params, budget, scaled, self._batch_tokens)
+        of_path = self._law.lr_curvature * (self._path_square - self._square(lr))
+        return float(at_lr + now.loss * of_path)
 
     def state_dict(self) -> dict[str, object]:
-        """Return how far the run is; the rest follows from the configuration."""
-        return {"reported": self._reported, "seconds": self._seconds}
+        """Return how far the run is, and by which path; the rest follows from the configuration."""
+        return {
+            "reported": self._reported,
+            "seconds": self._seconds,
+            "noise": self._noise,
+            "path_square": self._path_square,
+        }
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Go on from `state`."""
         self._reported = cast(int, state["reported"])
         self._seconds = cast(float, state["seconds"])
+        self._noise = cast(float, state["noise"])
+        self._path_square = cast(float, state["path_square"])
 
 
 def _standard_normal(config: RunConfig, setting: Mapping[str, Value]) -> float:

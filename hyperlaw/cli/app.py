@@ -7,6 +7,7 @@ from hyperlaw.cli import (
     db,
     demo,
     doctor,
+    emit,
     imports,
     init,
     law,
@@ -17,6 +18,7 @@ from hyperlaw.cli import (
     runs,
     schedule,
     sweep,
+    sweep_schedule,
 )
 
 app = typer.Typer(
@@ -33,11 +35,13 @@ START, RUNS, ANSWERS = "Start here", "Runs", "Answers"
 app.command("demo", rich_help_panel=START)(demo.demo)
 app.command("init", rich_help_panel=START)(init.init)
 app.command("doctor", rich_help_panel=START)(doctor.doctor)
+sweep.app.command("schedule")(sweep_schedule.schedule)
 app.add_typer(sweep.app, name="sweep", rich_help_panel=RUNS)
 app.add_typer(imports.app, name="import", rich_help_panel=RUNS)
 app.add_typer(runs.app, name="runs", rich_help_panel=RUNS)
 app.add_typer(db.app, name="db", rich_help_panel=RUNS)
 app.command("predict", rich_help_panel=ANSWERS)(predict.predict)
+app.command("emit", rich_help_panel=ANSWERS)(emit.emit)
 app.command("plan", rich_help_panel=ANSWERS)(plan.plan)
 app.command("report", rich_help_panel=ANSWERS)(report.report)
 app.command("dashboard", rich_help_panel=ANSWERS)(dashboard.dashboard)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,8 +19,10 @@ def dashboard(
     db: Database = DATABASE,
 ) -> None:
     """Browse sweeps, runs and laws in a browser; Ctrl-C ends it."""
+    import hyperlaw
     from dashboards.launch import serve
 
     with open_store(db):
         pass  # a database that is missing is better said here than in the browser
-    raise typer.Exit(serve(db, port=port, open_browser=browser))
+    script = Path(hyperlaw.__file__).with_name("dashboard.py")
+    raise typer.Exit(serve(db, script=script, port=port, open_browser=browser))

@@ -16,6 +16,10 @@ def init(
         str,
         typer.Option(metavar="NAME", help="gpt, simulated, or module:Class for one of your own."),
     ] = "gpt",
+    search: Annotated[
+        str | None,
+        typer.Option(metavar="METHOD", help="bayesian; transfer, as the others, if not given."),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The sweep's name; the file's if not given.")
     ] = None,
@@ -28,6 +32,6 @@ def init(
     from hyperlaw.output import print_line, print_note
     from hyperlaw.starters import write_starter
 
-    write_starter(path, trainer, name, replace=force)
+    write_starter(path, trainer, name, search=search, replace=force)
     print_line(str(path))
     print_note(f"next: look it over, then {command(f'sweep launch {path}')}")

@@ -57,6 +57,36 @@ TargetTokens = Annotated[
         "--tokens", metavar="D", help="Tokens that it will be trained on, such as 1.4e11."
     ),
 ]
+TargetWidth = Annotated[
+    int | None,
+    typer.Option(
+        "--width",
+        metavar="W",
+        help="Its width, for a law on width and tokens, kept or fitted here.",
+    ),
+]
+TargetDepth = Annotated[
+    int | None,
+    typer.Option(
+        "--depth", metavar="L", help="Its number of blocks, for a law on depth, as --width."
+    ),
+]
+FixedBatch = Annotated[
+    float | None,
+    typer.Option(
+        "--batch-tokens",
+        metavar="B",
+        help="Tokens a step, where the batch cannot be chosen; such as 2097152.",
+    ),
+]
+RunsDecay = Annotated[
+    float | None,
+    typer.Option(
+        "--decay",
+        metavar="LAMBDA",
+        help="Weight decay of the runs; that of their column weight_decay if not given.",
+    ),
+]
 Level = Annotated[float, typer.Option(help="Coverage of the intervals.")]
 Address = Annotated[
     str | None,

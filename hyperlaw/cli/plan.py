@@ -16,11 +16,13 @@ from hyperlaw.cli.options import (
     Mapping,
     RunsFile,
     Sweeps,
+    TargetDepth,
     TargetParams,
     TargetTokens,
+    TargetWidth,
 )
 from hyperlaw.errors import InputError
-from hyperlaw.sources import Asked, find_runs_and_law, parse_mapping
+from hyperlaw.sources import Asked, axes_for, find_runs_and_law, parse_mapping
 
 if TYPE_CHECKING:
     from hyperlaw.recipe import Recipe
@@ -33,6 +35,8 @@ def plan(
     mapping: Mapping = None,
     sweep: Sweeps = None,
     law: LawName = None,
+    width: TargetWidth = None,
+    depth: TargetDepth = None,
     n_runs: Annotated[
         int, typer.Option("--n", metavar="RUNS", min=1, help="How many runs at most.")
     ] = 8,
@@ -64,7 +68,9 @@ def plan(
     if out is not None and out.exists():
         raise InputError(f"--out {out}: it exists; name a new file")
     source, fitted = find_runs_and_law(
-        Asked(db, runs, parse_mapping(mapping or []), tuple(sweep or ())), law
+        Asked(db, runs, parse_mapping(mapping or []), tuple(sweep or ())),
+        law,
+        axes_for(width, depth),
     )
     recipe: Recipe | None = None
     refusal: InputError | None = None
@@ -79,6 +85,8 @@ def plan(
         fitted,
         params=params,
         tokens=tokens,
+        width=width,
+        depth=depth,
         n_runs=n_runs,
         candidates=candidates,
         recipe=recipe,
@@ -92,7 +100,7 @@ def plan(
     if recipe is None:
         assert refusal is not None
         raise refusal
-    name, text = next_sweep(source, recipe, chosen, db)
+    name, text = next_sweep(source, recipe, chosen.runs, db)
     _write(out, text)
     _say_what_next(out, name, len(chosen.runs), source.sweeps, db)
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
+from hyperlaw.answers import Question, answer_from
 from hyperlaw.cli.options import (
     DATABASE,
     AsJson,
     Database,
+    FixedBatch,
     LawName,
     Level,
     Mapping,
+    RunsDecay,
     RunsFile,
     Sweeps,
+    TargetDepth,
     TargetParams,
     TargetTokens,
+    TargetWidth,
 )
-from hyperlaw.sources import Asked, find_law_and_runs, parse_mapping
+from hyperlaw.sources import Asked, parse_mapping
 
 
 def predict(
@@ -28,30 +29,11 @@ def predict(
     mapping: Mapping = None,
     sweep: Sweeps = None,
     law: LawName = None,
-    width: Annotated[
-        int | None,
-        typer.Option(
-            metavar="W", help="Its width, for a law on width and tokens, kept or fitted here."
-        ),
-    ] = None,
-    depth: Annotated[
-        int | None,
-        typer.Option(metavar="L", help="Its number of blocks, for a law on depth, as --width."),
-    ] = None,
+    width: TargetWidth = None,
+    depth: TargetDepth = None,
     level: Level = 0.9,
-    batch_tokens: Annotated[
-        float | None,
-        typer.Option(
-            metavar="B", help="Tokens a step, where the batch cannot be chosen; such as 2097152."
-        ),
-    ] = None,
-    decay: Annotated[
-        float | None,
-        typer.Option(
-            metavar="LAMBDA",
-            help="Weight decay of the runs; that of their column weight_decay if not given.",
-        ),
-    ] = None,
+    batch_tokens: FixedBatch = None,
+    decay: RunsDecay = None,
     db: Database = DATABASE,
     as_json: AsJson = False,
 ) -> None:
@@ -65,22 +47,9 @@ def predict(
     Where the runs tell their weight decay, so does the answer: the one that holds AdamW's timescale
     of the largest measured scale.
     """
-    from hyperlaw.adjusted import answer
-
-    asked = Asked(db, runs, parse_mapping(mapping or []), tuple(sweep or ()), law)
-    shape = {"width": width, "depth": depth}
-    given = tuple(axis for axis, value in shape.items() if value is not None)
-    fitted, of_law = find_law_and_runs(asked, (*given, "tokens") if given else None)
-    answered = answer(
-        fitted,
-        of_law,
-        params=params,
-        tokens=tokens,
-        width=width,
-        depth=depth,
-        level=level,
-        batch_tokens=batch_tokens,
-        decay=decay,
+    answered, fitted, of_law = answer_from(
+        Asked(db, runs, parse_mapping(mapping or []), tuple(sweep or ()), law),
+        Question(params, tokens, width, depth, level, batch_tokens, decay),
     )
     if as_json:
         from hyperlaw.output import print_json

@@ -70,6 +70,16 @@ class TokenCost:
         fixed, per_param = self.coefficients
         return np.asarray(np.asarray(tokens) * (fixed + per_param * np.asarray(params)))
 
+    def split(self, budget: float, tokens_per_param: float) -> tuple[float, float]:
+        """Return the N and the D = tokens_per_param·N that a budget in `unit` pays for."""
+        for name, value in (("the budget", budget), ("tokens_per_param", tokens_per_param)):
+            if not (math.isfinite(value) and value > 0):
+                raise LawError(f"{name} is {value}; it must be a positive number")
+        fixed, per_param = (float(rate) for rate in self.coefficients)
+        half = fixed / (2 * per_param)
+        params = math.sqrt(half**2 + budget / (per_param * tokens_per_param)) - half
+        return params, tokens_per_param * params
+
     def paired(self, n_draws: int) -> Array:
         """Return the coefficients and as many draws, repeated where fewer, (1 + n_draws, 2)."""
         draws = self.draws if len(self.draws) else self.coefficients[None]

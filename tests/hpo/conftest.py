@@ -4,6 +4,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,54 @@ space:
   lr: {choices: [1, 2, 3, 4]}
 fixed: {batch_tokens: 100}
 """
+
+
+STEPPER = """\
+name: steps
+trainer: trainers_for_tests:Stepper
+search: {method: listed}
+points:
+  - {scale: {n: 1000, tokens: 10000}, setting: {lr: 1}}
+  - {scale: {n: 1000, tokens: 10000}, setting: {lr: 2}}
+  - {scale: {n: 1000, tokens: 10000}, setting: {lr: 3}}
+  - {scale: {n: 1000, tokens: 10000}, setting: {lr: 4}}
+fixed: {batch_tokens: 100}
+reports: 6
+"""
+
+
+@dataclass(frozen=True)
+class Diary:
+    """What the runs of a sweep of `Stepper` wrote down.
+
+    `text` is the sweep, with model options of `Stepper`.
+    """
+
+    folder: Path
+
+    def text(self, **options: float) -> str:
+        model = {"diary": str(self.folder), **options}
+        return f"{STEPPER}model: {model}\n".replace("'", "")
+
+    def computed(self, lr: int) -> list[int]:
+        """The numbers of the reports that a run has computed, in order."""
+        file = self.folder / str(lr)
+        return [int(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    @property
+    def hold(self) -> Path:
+        return self.folder / "hold"
+
+    def held(self) -> list[int]:
+        """The lr of the runs that wait."""
+        return sorted(int(file.name.removeprefix("held-")) for file in self.folder.glob("held-*"))
+
+
+@pytest.fixture
+def diary(tmp_path: Path) -> Diary:
+    folder = tmp_path / "diary"
+    folder.mkdir()
+    return Diary(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,86 +1,16 @@
-"""Ctrl-C for real: a launch in its own process, SIGINT in its middle, and a second launch."""
+"""Launches in processes of their own: Ctrl-C, SIGTERM and kill -9, and the next launch."""
 
-import contextlib
-import os
-import signal
-import subprocess
-import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from storage.store import Store
+from tests.hpo.conftest import Diary
+from tests.hpo.launches import Launch, processes_of_launch
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-MARK = "HYPERLAW_TEST_LAUNCH"
-ROOT = Path(__file__).parents[2]
-
-SCRIPT = """\
-import sys
-from pathlib import Path
-from hpo.progress import Silence
-from hpo.runner import run_sweep
-from hpo.spec import load_spec
-from storage.store import Store
-
-class Narrator(Silence):
-    def running(self, point):
-        print("running", point.run_id, flush=True, file=sys.stderr)
-    def finished(self, point, row):
-        print("finished", point.run_id, flush=True, file=sys.stderr)
-
-path, database = sys.argv[1:]
-with Store.open(database) as store:
-    summary = run_sweep(
-        load_spec(path), store, spec_text=Path(path).read_text(), observer=Narrator()
-    )
-print(summary.interrupted, summary.completed + summary.diverged)
-"""
-
-
-class Launch:
-    """A launch in a process group of its own, as a terminal gives it."""
-
-    def __init__(self, sweep_file: Path, database: Path) -> None:
-        on_path = Path(__file__).parent / "on_path"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(sweep_file), str(database)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(on_path), MARK: str(database)},
-            start_new_session=True,
-        )
-
-    def wait_for(self, line: str) -> None:
-        assert self.process.stderr is not None
-        for said in self.process.stderr:
-            if said.strip() == line:
-                return
-        raise AssertionError(f"the launch ended without saying {line!r}")
-
-    def interrupt_group(self) -> None:
-        """What Ctrl-C does: the signal goes to every process of the group."""
-        os.killpg(self.process.pid, signal.SIGINT)
-
-    def end(self) -> tuple[str, str]:
-        out, err = self.process.communicate(timeout=120)
-        assert self.process.returncode == 0
-        return out, err
-
-
-def processes_of_launch(database: Path) -> list[str]:
-    """The processes that inherited a launch's environment: itself, Ray's daemons and workers."""
-    mark = f"{MARK}={database}".encode()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        # A process may end while it is looked at, or be another user's.
-        with contextlib.suppress(OSError):
-            if mark in (process / "environ").read_bytes().split(b"\0"):
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return found
 
 
 def test_ctrl_c_keeps_what_is_finished_and_the_next_launch_does_the_rest(
@@ -114,15 +44,53 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_launch_does_the_rest(
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-def test_ctrl_c_does_not_wait_for_a_step_that_takes_forever(own_text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [Launch.interrupt_group, Launch.terminate])
+def test_a_signal_does_not_wait_for_a_step_that_takes_forever(
+    own_text: str, tmp_path: Path, end: Callable[[Launch], None]
+) -> None:
     sweep_file, database = tmp_path / "sweep.yaml", tmp_path / "runs.db"
     endless = own_text.replace("Instant", "Endless") + "resources: {cpus: 1}\n"
     sweep_file.write_text(endless, encoding="utf-8")
     launch = Launch(sweep_file, database)
     launch.wait_for("finished own-00000")
     assert any("raylet" in command for command in processes_of_launch(database))
-    launch.interrupt_group()
+    end(launch)
     out, err = launch.end()
     assert out.startswith("True ")
     assert "Traceback" not in err
+    assert processes_of_launch(database) == []
+    with Store.open(database, create=False) as store:
+        assert store.sweep("own").state == "interrupted"
+
+
+@pytest.mark.parametrize("kill", [Launch.kill, Launch.kill_group])
+def test_a_killed_launch_is_taken_up_by_the_same_command(
+    diary: Diary, tmp_path: Path, kill: Callable[[Launch], None]
+) -> None:
+    sweep_file, database = tmp_path / "sweep.yaml", tmp_path / "runs.db"
+    sweep_file.write_text(diary.text(holds_at=4, holds=3), encoding="utf-8")
+    diary.hold.touch()
+    first = Launch(sweep_file, database)
+    while diary.held() != [3, 4]:
+        threading.Event().wait(0.01)
+    kill(first)
+    diary.hold.unlink()
+    with Store.open(database, create=False) as store:
+        kept = store.runs("steps").set_index("run_id")
+        assert store.sweep("steps").state == "interrupted"
+    assert kept["lr"].tolist() == [1, 2]
+
+    second = Launch(sweep_file, database)
+    out, _ = second.end()
+    assert out == "False 4\n"
+    for lr in (1, 2, 3, 4):
+        computed = diary.computed(lr)
+        assert sorted(set(computed)) == [1, 2, 3, 4, 5, 6]
+        assert len(computed) <= (7 if lr in diary.held() else 6)
+    with Store.open(database, create=False) as store:
+        runs = store.runs("steps").set_index("run_id")
+        curves = store.curves(list(runs.index))
+    assert runs.loc[kept.index, "created"].equals(kept["created"])
+    assert set(runs["status"]) == {"completed"}
+    assert [curve.step.tolist() for curve in curves.values()] == [[10, 20, 30, 40, 50, 60]] * 4
     assert processes_of_launch(database) == []

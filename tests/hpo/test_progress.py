@@ -45,8 +45,8 @@ def row(point: Point) -> Mapping[str, object]:
 
 
 def summary(points: list[Point], completed: int) -> SweepSummary:
-    interrupted = completed < len(points)
-    return SweepSummary("ladder", len(points), completed, 0, 0, interrupted)
+    state = "interrupted" if completed < len(points) else "done"
+    return SweepSummary("ladder", len(points), completed, 0, 0, state)
 
 
 def run(observer: SweepObserver, points: list[Point]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hpo.spec import load_spec, parse_spec
-from hyperlaw.starters import BUILT_IN, template
+from hyperlaw.starters import BUILT_IN, SEARCHES, template
 from tests.hyperlaw.conftest import Invoke
 
 
@@ -16,6 +16,25 @@ def test_a_starter_can_be_launched_as_it_is(invoke: Invoke, trainer: str, tmp_pa
     assert (ran.code, ran.out) == (0, "wide.yaml\n")
     spec = load_spec(tmp_path / "wide.yaml")
     assert (spec.name, spec.trainer) == ("wide", trainer)
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_starter_of_a_search(invoke: Invoke, search: str, tmp_path: Path) -> None:
+    assert invoke("init", "wide.yaml", "--search", search).code == 0
+    assert load_spec(tmp_path / "wide.yaml").search.method == search
+
+
+@pytest.mark.parametrize(
+    ("args", "right"),
+    [
+        (("--search", "baysian"), "'bayesian'"),
+        (("--search", "bayesian", "--trainer", "simulated"), "leave --trainer out"),
+    ],
+)
+def test_a_search_without_a_starter(invoke: Invoke, args: tuple[str, ...], right: str) -> None:
+    ran = invoke("init", "wide.yaml", *args)
+    assert ran.code == 2
+    assert right in ran.err
 
 
 def test_a_starter_for_a_class_of_ones_own(

@@ -8,6 +8,7 @@ import pytest
 
 from trainers.simulated import SimulatedLaw
 
+SHAPES = [(width, depth) for width in (256, 512, 1024) for depth in (4, 8)]
 SCALES = tuple((n, ratio * n) for n in (1e7, 4e7, 1.6e8) for ratio in (8, 40))
 
 
@@ -48,3 +49,24 @@ def runs(truth: SimulatedLaw) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def draw() -> Callable[..., pd.DataFrame]:
     return draw_runs
+
+
+@pytest.fixture(scope="session")
+def shaped() -> pd.DataFrame:
+    """Runs of a grid of shapes whose optimal rate follows width alone, two of them of one size."""
+    rng = np.random.default_rng(4)
+    frames = []
+    for width, depth in SHAPES:
+        params = 12.0 * depth * width**2
+        for tokens in (8 * params, 40 * params):
+            best_lr, best_batch = 2e-3 * (width / 512) ** -1.0, 3e5 * (tokens / 1e9) ** 0.5
+            lr = best_lr * np.exp(rng.uniform(-2, 2, 16))
+            batch = best_batch * np.exp(rng.uniform(-2, 2, 16))
+            height = 0.02 * np.log(lr / best_lr) ** 2 + 0.01 * np.log(batch / best_batch) ** 2
+            loss = 1.7 + (params / 4e7) ** -0.35 + (tokens / 1e9) ** -0.35
+            scale = {"params": params, "tokens": tokens, "width": width, "depth": depth}
+            measured = loss * np.exp(height + 0.001 * rng.normal(size=16))
+            frames.append(
+                pd.DataFrame({**scale, "lr": lr, "batch_tokens": batch, "loss": measured})
+            )
+    return pd.concat(frames, ignore_index=True)

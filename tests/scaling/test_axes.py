@@ -15,7 +15,6 @@ from trainers.simulated import SimulatedLaw
 
 WIDTH_AND_TOKENS = ("width", "tokens")
 SHAPE_AND_TOKENS = ("width", "depth", "tokens")
-SHAPES = [(width, depth) for width in (256, 512, 1024) for depth in (4, 8)]
 
 
 def params_of(width, depth):
@@ -28,27 +27,6 @@ def one_depth(draw: Callable[..., pd.DataFrame], truth: SimulatedLaw) -> pd.Data
     sizes = [params_of(width, 4) for width in (256, 512, 1024)]
     runs = draw(truth, scales=[(n, ratio * n) for n in sizes for ratio in (8, 40)], per_scale=16)
     return runs.assign(width=np.round(np.sqrt(runs["params"] / 48)).astype(int), depth=4)
-
-
-@pytest.fixture(scope="module")
-def shaped() -> pd.DataFrame:
-    """Runs of a grid of shapes whose optimal rate follows width alone, two of them of one size."""
-    rng = np.random.default_rng(4)
-    frames = []
-    for width, depth in SHAPES:
-        params = params_of(width, depth)
-        for tokens in (8 * params, 40 * params):
-            best_lr, best_batch = 2e-3 * (width / 512) ** -1.0, 3e5 * (tokens / 1e9) ** 0.5
-            lr = best_lr * np.exp(rng.uniform(-2, 2, 16))
-            batch = best_batch * np.exp(rng.uniform(-2, 2, 16))
-            height = 0.02 * np.log(lr / best_lr) ** 2 + 0.01 * np.log(batch / best_batch) ** 2
-            loss = 1.7 + (params / 4e7) ** -0.35 + (tokens / 1e9) ** -0.35
-            scale = {"params": params, "tokens": tokens, "width": width, "depth": depth}
-            measured = loss * np.exp(height + 0.001 * rng.normal(size=16))
-            frames.append(
-                pd.DataFrame({**scale, "lr": lr, "batch_tokens": batch, "loss": measured})
-            )
-    return pd.concat(frames, ignore_index=True)
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ def test_it_rises_to_the_peak_and_falls_ever_after(
 def test_known_values():
     assert [lr_fraction("linear", s, 10, 2) for s in (0, 1, 2, 6, 9)] == [0.5, 1, 1, 0.5, 0.125]
     assert [lr_fraction("wsd", s, 10, 2) for s in (1, 2, 7, 8, 9)] == [1, 1, 1, 1, 0.5]
+    assert [lr_fraction("constant", s, 10, 2) for s in (0, 1, 9)] == [0.5, 1, 1]
     halfway = (1 + COSINE_FINAL_FRACTION) / 2
     assert lr_fraction("cosine", 6, 10, 2) == pytest.approx(halfway)
     assert lr_fraction("cosine", 10_000, 10_001, 1) == pytest.approx(COSINE_FINAL_FRACTION)

@@ -2,7 +2,9 @@
 
 import os
 import threading
+import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from trainers.config import RunConfig
 from trainers.protocol import Report
@@ -88,3 +90,53 @@ class Endless(Instant):
         if Endless.runs_begun > 1:
             threading.Event().wait()
         return 1.0
+
+
+class Stepper(Instant):
+    """Goes on from its state, and keeps a diary of the reports that it computes.
+
+    In the folder `diary` there is a file a run, named by its lr, with a line a report. At report
+    `holds_at` runs of at least the lr `holds` wait while there is a file `hold`, and say so by a
+    file `held-LR`. At report `dies_at` the run of lr `dies` kills its process, `times` times.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__(config)
+        self.done = 0
+        self.kept = time.monotonic()
+        self.diary = Path(str(config.model["diary"]))
+        self.lr = f"{float(config.setting['lr']):g}"
+
+    def step(self) -> Report:
+        # Runs of instants are not kept at every report: train longer than keeping it took.
+        threading.Event().wait(20 * (time.monotonic() - self.kept))
+        number, model = self.done + 1, self.config.model
+        hold = self.diary / "hold"
+        if number == model.get("holds_at") and float(self.lr) >= float(model["holds"]):
+            while hold.exists():
+                (self.diary / f"held-{self.lr}").touch()
+                threading.Event().wait(0.01)
+        with (self.diary / self.lr).open("a", encoding="utf-8") as file:
+            file.write(f"{number}\n")
+        self.perhaps_die(number)
+        self.done = number
+        self.kept = time.monotonic()
+        tokens = self.config.tokens * number // self.config.reports
+        status = "completed" if number == self.config.reports else "running"
+        flops = 6.0 * self.config.shape["n"] * tokens
+        return Report(10 * number, tokens, flops, 9.0 - number, 1.0, 1.0, 0.5, status)
+
+    def perhaps_die(self, number: int) -> None:
+        model = self.config.model
+        if number != model.get("dies_at") or float(self.lr) != model["dies"]:
+            return
+        computed = (self.diary / self.lr).read_text(encoding="utf-8").splitlines()
+        if computed.count(str(number)) <= int(model["times"]):
+            os.kill(os.getpid(), 9)
+
+    def state_dict(self) -> dict[str, object]:
+        self.kept = time.monotonic()
+        return {"done": self.done}
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        self.done = int(str(state["done"]))

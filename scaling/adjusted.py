@@ -10,17 +10,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from hyperlaw.errors import InputError, MissingError
+import numpy as np
+import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from scaling.law import Law
-    from scaling.prediction import Interval, Prediction
-    from scaling.rules import Adjustment
-
+from scaling.errors import LawError, MissingRunsError
+from scaling.law import Law
+from scaling.prediction import Interval, Prediction
+from scaling.rules import Adjustment, adamw_timescale, hold_timescale, square_root_batch_rule
+from storage.columns import (
+    BATCH_TOKENS,
+    BETA1,
+    BETA2,
+    EPS,
+    LR,
+    PARAMS,
+    TOKENS,
+    WEIGHT_DECAY,
+)
 
 CRITICAL_BATCH_TOKENS: Final = "critical_batch_tokens"
 
@@ -50,6 +58,7 @@ def answer(
     depth: float | None = None,
     level: float = 0.9,
     batch_tokens: float | None = None,
+    weight_decay: float | None = None,
     decay: float | None = None,
 ) -> Answer:
     """Predict for a target, with its batch given or not, and its weight decay where that is known.
@@ -62,23 +71,24 @@ def answer(
     width, depth : the target's, where the law stands on them; see `scaling.law.Law.predict`.
     level : coverage of the intervals.
     batch_tokens : the batch that the target will have; the law's, or that of the runs, if None.
+    weight_decay : that the target will have, where the law places it; the law's if None.
     decay : the weight decay of the runs; that of their column where it has one value, if None.
 
     Raises
     ------
-    InputError : a batch or a decay is given that these runs leave no rule for.
-    MissingError : a rule needs the runs, and they are not at hand.
-    scaling.errors.LawError : a value that makes no sense.
+    MissingRunsError : a rule needs the runs, and they are not at hand.
+    LawError : a batch or a decay that these runs leave no rule for, or a value that makes no sense.
     """
-    from storage.columns import BATCH_TOKENS
-
     if batch_tokens is not None and not (math.isfinite(batch_tokens) and batch_tokens > 0):
-        raise InputError(f"--batch-tokens is {batch_tokens}; it must be a positive number")
-    fixed = {} if batch_tokens is None else {BATCH_TOKENS: batch_tokens}
-    known = {name: value for name, value in fixed.items() if name in law.settings}
-    predicted = law.predict(params, tokens, width=width, depth=depth, level=level, fixed=known)
+        raise LawError(f"batch_tokens is {batch_tokens}; it must be a positive number")
+    asked = {BATCH_TOKENS: batch_tokens, WEIGHT_DECAY: weight_decay}
+    fixed = {name: value for name, value in asked.items() if value is not None}
+    moved = BATCH_TOKENS in fixed and BATCH_TOKENS not in law.settings
+    if moved:
+        del fixed[BATCH_TOKENS]
+    predicted = law.predict(params, tokens, width=width, depth=depth, level=level, fixed=fixed)
     given = Answer(predicted)
-    if batch_tokens is not None and not known:
+    if batch_tokens is not None and moved:
         given = _moved(predicted, runs, batch_tokens)
     note = _beside_critical_batch(runs, given.prediction, batch_tokens)
     if note is not None:
@@ -90,27 +100,24 @@ def answer(
 
 def _moved(prediction: Prediction, runs: pd.DataFrame | None, batch_tokens: float) -> Answer:
     """Move the optimum of runs of one batch to another batch."""
-    from scaling.rules import square_root_batch_rule
-    from storage.columns import BATCH_TOKENS, BETA1, BETA2, EPS, LR
-
     if runs is None:
-        raise MissingError(
+        raise MissingRunsError(
             f"law '{prediction.law.name}' knows no batches, and the runs that would tell theirs "
-            "are not in the database; give them with --runs"
+            "are not in the database"
         )
-    tuned = _only_value(runs, BATCH_TOKENS)
+    tuned = only_value(runs, BATCH_TOKENS)
     if tuned is None:
-        raise InputError(
-            "--batch-tokens: the runs have a few batches, too few to fit and too many for a rule; "
+        raise LawError(
+            "batch_tokens: the runs have a few batches, too few to fit and too many for a rule; "
             "give runs of one batch, or of three and more"
         )
     best = prediction.optimum[LR]
     rule = square_root_batch_rule(
         batch_tokens / tuned,
         lr=best.value,
-        beta1=_only_value(runs, BETA1),
-        beta2=_only_value(runs, BETA2),
-        eps=_only_value(runs, EPS),
+        beta1=only_value(runs, BETA1),
+        beta2=only_value(runs, BETA2),
+        eps=only_value(runs, EPS),
     )
     note = (
         f"the runs have one batch of {tuned:,.0f} tokens: the learning rate is moved from it to "
@@ -131,26 +138,23 @@ def _held_timescale(
     decay: float | None,
 ) -> Adjustment | None:
     """Return the weight decay for the target, None where the runs do not tell theirs."""
-    from scaling.rules import adamw_timescale, hold_timescale
-    from storage.columns import BATCH_TOKENS, LR, PARAMS, TOKENS, WEIGHT_DECAY
-
     if WEIGHT_DECAY in law.settings:
         if decay is not None:
-            raise InputError(
-                "--decay: the law places the weight decay itself, as the runs vary it; leave it out"
+            raise LawError(
+                "decay: the law places the weight decay itself, as the runs vary it; leave it out"
             )
         return None
-    tuned = decay if decay is not None or runs is None else _only_value(runs, WEIGHT_DECAY)
+    tuned = decay if decay is not None or runs is None else only_value(runs, WEIGHT_DECAY)
     if tuned is None or (decay is None and tuned == 0):
         return None
     largest = law.scales.iloc[-1]
     params, tokens = float(largest[PARAMS]), float(largest[TOKENS])
     shape = {axis: float(largest[axis]) for axis in law.shape_axes}
     best = {name: float(value) for name, value in law.optimum(params, tokens, **shape).items()}
-    batch = best.get(BATCH_TOKENS) or (None if runs is None else _only_value(runs, BATCH_TOKENS))
+    batch = best.get(BATCH_TOKENS) or (None if runs is None else only_value(runs, BATCH_TOKENS))
     if batch is None and decay is not None:
-        raise InputError(
-            "--decay: neither the law nor the runs tell one batch, which AdamW's timescale needs; "
+        raise LawError(
+            "decay: neither the law nor the runs tell one batch, which AdamW's timescale needs; "
             "give runs of one batch, or of three and more"
         )
     if batch is None:
@@ -174,11 +178,6 @@ def _beside_critical_batch(
     It is that of the largest scale that has one, the geometric mean over its runs. None where none
     was measured, or the batch is not known.
     """
-    import numpy as np
-    import pandas as pd
-
-    from storage.columns import BATCH_TOKENS, PARAMS, TOKENS
-
     predicted = prediction.optimum.get(BATCH_TOKENS)
     batch = batch_tokens if predicted is None else predicted.value
     if runs is None or CRITICAL_BATCH_TOKENS not in runs.columns or batch is None:
@@ -188,7 +187,7 @@ def _beside_critical_batch(
     if measured.empty:
         return None
     if (measured[CRITICAL_BATCH_TOKENS] <= 0).any():
-        raise InputError(f"column {CRITICAL_BATCH_TOKENS} has values that are not positive")
+        raise LawError(f"column {CRITICAL_BATCH_TOKENS} has values that are not positive")
     scales = measured.assign(flops=measured[PARAMS] * measured[TOKENS])
     largest = scales[scales["flops"] == scales["flops"].max()]
     value = float(np.exp(np.log(largest[CRITICAL_BATCH_TOKENS]).mean()))
@@ -200,7 +199,7 @@ def _beside_critical_batch(
     )
 
 
-def _only_value(runs: pd.DataFrame, column: str) -> float | None:
+def only_value(runs: pd.DataFrame, column: str) -> float | None:
     """Return the one value that all runs have in a column; None where they differ or lack it."""
     if column not in runs.columns:
         return None

@@ -1,0 +1,451 @@
+"""A prediction as the configuration of a training framework: plain text, to copy.
+
+    planned = plan_training(answer(law, runs, params=7e9, tokens=1.4e11), runs, context=4096)
+    print(emit("torchtitan", planned))
+
+Beside each number stands where it comes from: predicted, by a rule, as in the runs, or given by
+whoever asks. A number that nobody told, such as the length of a warm-up, is left out, and the
+framework's own default holds. Names of keys were checked in the frameworks' own files or
+published configurations (see `FRAMEWORKS`); frameworks change, so read the text before it is run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import pandas as pd
+
+from scaling.adjusted import Answer, only_value
+from scaling.errors import LawError
+from scaling.evidence import setting_name
+from scaling.prediction import Interval, Prediction, format_setting
+from storage.columns import (
+    BATCH_TOKENS,
+    BETA1,
+    BETA2,
+    EPS,
+    LR,
+    OPTIMIZER,
+    PARAMETRIZATION,
+    WARMUP_TOKENS,
+    WEIGHT_DECAY,
+)
+
+GIVEN, OF_THE_RUNS = "given", "as in the runs"
+GIVABLE: Final = (BATCH_TOKENS, WARMUP_TOKENS, WEIGHT_DECAY, BETA1, BETA2, EPS)
+ADAM: Final = "adam"  # what the names of optimizers that these texts can set begin with
+STANDARD: Final = "sp"
+
+
+class Number(NamedTuple):
+    """A number of the configuration, and where it comes from."""
+
+    value: float
+    origin: str
+
+
+@dataclass(frozen=True)
+class PlannedTraining:
+    """One training run as frameworks ask for it.
+
+    Attributes
+    ----------
+    prediction : what it follows.
+    lr : peak learning rate.
+    weight_decay, beta1, beta2, eps : AdamW's; None where nobody told them.
+    batch_tokens : tokens a step, before it is rounded to whole sequences.
+    warmup_tokens : length of the warm-up; None where nobody told it.
+    context : tokens of a sequence.
+    devices : that share a batch.
+    device_batch : sequences that a device holds at a time.
+    cautions : what the numbers do not say by themselves.
+    """
+
+    prediction: Prediction
+    lr: Number
+    weight_decay: Number | None
+    beta1: Number | None
+    beta2: Number | None
+    eps: Number | None
+    batch_tokens: Number
+    warmup_tokens: Number | None
+    context: int
+    devices: int
+    device_batch: int
+    cautions: tuple[str, ...]
+
+    @property
+    def accumulation(self) -> int:
+        """How many times each device goes before a step; the batch is a multiple of one such."""
+        at_once = self.context * self.devices * self.device_batch
+        return max(1, round(self.batch_tokens.value / at_once))
+
+    @property
+    def sequences(self) -> Number:
+        """Sequences a step, whole ones on every device."""
+        whole = self.accumulation * self.devices * self.device_batch
+        tokens = whole * self.context
+        return Number(whole, f"batch of {tokens:,} tokens, {self.batch_tokens.origin}")
+
+    @property
+    def steps(self) -> Number:
+        """Steps that see the target's tokens."""
+        tokens = self.prediction.target.tokens
+        count = max(1, math.ceil(tokens / (self.sequences.value * self.context)))
+        return Number(count, f"{tokens:.4g} tokens at this batch")
+
+    @property
+    def warmup_steps(self) -> Number | None:
+        """Steps of the warm-up."""
+        if self.warmup_tokens is None:
+            return None
+        tokens, origin = self.warmup_tokens
+        count = max(1, round(tokens / (self.sequences.value * self.context)))
+        return Number(count, f"{tokens:,.0f} tokens, {origin}")
+
+
+def plan_training(
+    answered: Answer,
+    runs: pd.DataFrame | None,
+    *,
+    context: int,
+    devices: int = 1,
+    device_batch: int = 1,
+    given: Mapping[str, float] | None = None,
+) -> PlannedTraining:
+    """Collect the numbers of one training run, and where each comes from.
+
+    Parameters
+    ----------
+    answered : by `scaling.adjusted.answer`, asked with the batch and decay that are given.
+    runs : those behind the law, for what they all share; None where they are not at hand.
+    context : tokens of a sequence.
+    devices, device_batch : how a batch is spread: so many devices, each with so many sequences at
+        a time.
+    given : what is settled whatever the law says, such as ``{"batch_tokens": 2**22}``: of
+        batch_tokens, warmup_tokens, weight_decay, beta1, beta2 and eps.
+
+    Raises
+    ------
+    LawError : a number that is not positive, or nobody tells the batch.
+    """
+    settled = dict(given or {})
+    if unknown := [name for name in settled if name not in GIVABLE]:
+        raise LawError(f"{unknown[0]!r} cannot be given; {', '.join(GIVABLE)} can")
+    spread = {"context": context, "devices": devices, "device_batch": device_batch}
+    for name, value in (settled | spread).items():
+        if not (math.isfinite(value) and value > 0):
+            raise LawError(f"{name} is {value}; it must be a positive number")
+    known = _Known(answered, runs, settled)
+    batch = known.number(BATCH_TOKENS)
+    if batch is None:
+        raise LawError(
+            "neither the law nor the runs tell one batch, which a configuration needs; give it as "
+            "batch_tokens"
+        )
+    lr = known.number(LR)
+    assert lr is not None, "every law places the learning rate"
+    return PlannedTraining(
+        prediction=answered.prediction,
+        lr=lr,
+        weight_decay=known.number(WEIGHT_DECAY),
+        beta1=known.number(BETA1),
+        beta2=known.number(BETA2),
+        eps=known.number(EPS),
+        batch_tokens=batch,
+        warmup_tokens=known.number(WARMUP_TOKENS, from_runs=False),
+        context=context,
+        devices=devices,
+        device_batch=device_batch,
+        cautions=tuple(_cautions(runs)),
+    )
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Where a number may come from: whoever asks, then the rules, the law, and the runs."""
+
+    answered: Answer
+    runs: pd.DataFrame | None
+    given: Mapping[str, float]
+
+    def number(self, name: str, *, from_runs: bool = True) -> Number | None:
+        if name in self.given:
+            return Number(self.given[name], GIVEN)
+        predicted = self.answered.prediction.optimum.get(name)
+        for rule in self.answered.rules:
+            value = rule.adjusted(name)
+            if value is not None and (predicted is None or name == LR):
+                return Number(value, f"by the {rule.rule}")
+        if predicted is not None:
+            return Number(predicted.value, _interval(name, predicted, self.answered.prediction))
+        if self.runs is None or not from_runs:
+            return None
+        shared = only_value(self.runs, name)
+        return None if shared is None else Number(shared, OF_THE_RUNS)
+
+
+def _interval(name: str, interval: Interval, prediction: Prediction) -> str:
+    low, high = (format_setting(name, end) for end in (interval.low, interval.high))
+    return f"predicted, {prediction.level:.0%}: {low} to {high}"
+
+
+def _cautions(runs: pd.DataFrame | None) -> Iterator[str]:
+    """Say what of the runs the keys of a framework do not carry."""
+    if runs is None:
+        return
+    for optimizer in _texts(runs, OPTIMIZER):
+        if not optimizer.lower().startswith(ADAM):
+            yield f"the runs were trained with {optimizer}; a rate of theirs is not AdamW's"
+    other = [name for name in _texts(runs, PARAMETRIZATION) if name != STANDARD]
+    if other:
+        yield (
+            f"the runs were parametrized by {' and '.join(other)}: the rate is the base rate; "
+            "scale it and the init of each parameter as there"
+        )
+
+
+def _texts(runs: pd.DataFrame, column: str) -> list[str]:
+    return sorted(set(runs[column].dropna()) - {""}) if column in runs.columns else []
+
+
+# What a framework writes: (key, number, how it is written); a key without a number is left out.
+Line = tuple[str, Number | None, Callable[[float], str]]
+
+
+def _whole(value: float) -> str:
+    return f"{value:.0f}"
+
+
+def _rate(value: float) -> str:
+    return _with_point(f"{value:.3g}")
+
+
+def _exact(value: float) -> str:
+    return _with_point(f"{value:g}")
+
+
+def _with_point(text: str) -> str:
+    """Write 9e-05 as 9.0e-05, without which YAML takes it for a word."""
+    mantissa, exponent, power = text.partition("e")
+    return text if not exponent or "." in mantissa else f"{mantissa}.0e{power}"
+
+
+def _given(value: float) -> Number:
+    return Number(value, GIVEN)
+
+
+def _pytorch(run: PlannedTraining) -> str:
+    betas = None
+    if run.beta1 is not None and run.beta2 is not None:
+        betas = Number(run.beta1.value, run.beta2.origin)
+        second = run.beta2.value
+    lines: list[Line] = [
+        ("lr", run.lr, _rate),
+        ("betas", betas, lambda first: f"({first:g}, {second:g})"),
+        ("eps", run.eps, _exact),
+        ("weight_decay", run.weight_decay, _rate),
+    ]
+    optimizer = "\n".join(_written(lines, "    {key}={value},  # {origin}"))
+    rest: list[Line] = [
+        ("sequence_length", _given(run.context), _whole),
+        ("sequences_per_step", run.sequences, _whole),
+        ("steps", run.steps, _whole),
+        ("warmup_steps", run.warmup_steps, _whole),
+    ]
+    plain = "\n".join(_written(rest, "{key} = {value}  # {origin}"))
+    return f"optimizer = torch.optim.AdamW(\n    model.parameters(),\n{optimizer}\n)\n{plain}"
+
+
+def _hugging_face(run: PlannedTraining) -> str:
+    lines: list[Line] = [
+        ("learning_rate", run.lr, _rate),
+        ("weight_decay", run.weight_decay, _rate),
+        ("adam_beta1", run.beta1, _exact),
+        ("adam_beta2", run.beta2, _exact),
+        ("adam_epsilon", run.eps, _exact),
+        ("per_device_train_batch_size", _given(run.device_batch), _whole),
+        ("gradient_accumulation_steps", _accumulation(run), _whole),
+        ("max_steps", run.steps, _whole),
+        ("warmup_steps", run.warmup_steps, _whole),
+    ]
+    body = "\n".join(_written(lines, "    {key}={value},  # {origin}"))
+    return f'args = TrainingArguments(\n    output_dir="out",\n{body}\n)'
+
+
+def _nanogpt(run: PlannedTraining) -> str:
+    # Its script takes accumulation over all devices, and divides it by their number.
+    over_all = Number(run.accumulation * run.devices, _accumulation(run).origin)
+    lines: list[Line] = [
+        ("learning_rate", run.lr, _rate),
+        ("weight_decay", run.weight_decay, _rate),
+        ("beta1", run.beta1, _exact),
+        ("beta2", run.beta2, _exact),
+        ("block_size", _given(run.context), _whole),
+        ("batch_size", _given(run.device_batch), _whole),
+        ("gradient_accumulation_steps", over_all, _whole),
+        ("max_iters", run.steps, _whole),
+        ("lr_decay_iters", run.steps, _whole),
+        ("warmup_iters", run.warmup_steps, _whole),
+    ]
+    return "\n".join(_written(lines, "{key} = {value}  # {origin}"))
+
+
+def _torchtitan(run: PlannedTraining) -> str:
+    sections: dict[str, list[Line]] = {
+        "optimizer": [
+            ("lr", run.lr, _rate),
+            ("weight_decay", run.weight_decay, _rate),
+            ("beta1", run.beta1, _exact),
+            ("beta2", run.beta2, _exact),
+            ("eps", run.eps, _exact),
+        ],
+        "lr_scheduler": [("warmup_steps", run.warmup_steps, _whole)],
+        "training": [
+            ("seq_len", _given(run.context), _whole),
+            ("local_batch_size", _given(run.device_batch), _whole),
+            ("global_batch_size", run.sequences, _whole),
+            ("steps", run.steps, _whole),
+        ],
+    }
+    parts = []
+    for section, lines in sections.items():
+        name = ['name = "AdamW"'] if section == "optimizer" else []
+        if body := [*name, *_written(lines, "{key} = {value}  # {origin}")]:
+            parts.append("\n".join([f"[{section}]", *body]))
+    return "\n\n".join(parts)
+
+
+def _megatron(run: PlannedTraining) -> str:
+    lines: list[Line] = [
+        ("lr", run.lr, _rate),
+        ("weight-decay", run.weight_decay, _rate),
+        ("adam-beta1", run.beta1, _exact),
+        ("adam-beta2", run.beta2, _exact),
+        ("adam-eps", run.eps, _exact),
+        ("seq-length", _given(run.context), _whole),
+        ("micro-batch-size", _given(run.device_batch), _whole),
+        ("global-batch-size", run.sequences, _whole),
+        ("train-iters", run.steps, _whole),
+        ("lr-warmup-iters", run.warmup_steps, _whole),
+    ]
+    body = "\n".join(_written(lines, "    --{key} {value}  # {origin}"))
+    return f"TRAINING_ARGS=(\n    --optimizer adam\n{body}\n)"
+
+
+def _litgpt(run: PlannedTraining) -> str:
+    train: list[Line] = [
+        ("global_batch_size", run.sequences, _whole),
+        ("micro_batch_size", _given(run.device_batch), _whole),
+        ("max_seq_length", _given(run.context), _whole),
+        ("max_tokens", _given(run.prediction.target.tokens), _whole),
+        ("lr_warmup_steps", run.warmup_steps, _whole),
+    ]
+    optimizer: list[Line] = [("lr", run.lr, _rate), ("weight_decay", run.weight_decay, _rate)]
+    body = [
+        "train:",
+        *_written(train, "  {key}: {value}  # {origin}"),
+        "optimizer:",
+        "  class_path: torch.optim.AdamW",
+        "  init_args:",
+        *_written(optimizer, "    {key}: {value}  # {origin}"),
+    ]
+    if run.beta1 is not None and run.beta2 is not None:
+        betas = f"[{run.beta1.value:g}, {run.beta2.value:g}]"
+        body.append(f"    betas: {betas}  # {run.beta2.origin}")
+    return "\n".join(body)
+
+
+def _accumulation(run: PlannedTraining) -> Number:
+    return Number(run.accumulation, run.sequences.origin)
+
+
+def _written(lines: list[Line], style: str) -> list[str]:
+    return [
+        style.format(key=key, value=write(number.value), origin=number.origin)
+        for key, number, write in lines
+        if number is not None
+    ]
+
+
+class Framework(NamedTuple):
+    """How one framework is told.
+
+    Attributes
+    ----------
+    title : what people call it.
+    language : of the text, as highlighters name it.
+    checked : where its keys were read.
+    write : the text, without its heading.
+    """
+
+    title: str
+    language: str
+    checked: str
+    write: Callable[[PlannedTraining], str]
+
+
+FRAMEWORKS: Final[dict[str, Framework]] = {
+    "pytorch": Framework("PyTorch", "python", "torch.optim.AdamW", _pytorch),
+    "huggingface": Framework(
+        "Hugging Face", "python", "TrainingArguments of transformers", _hugging_face
+    ),
+    "nanogpt": Framework("nanoGPT", "python", "train.py of nanoGPT", _nanogpt),
+    "torchtitan": Framework("torchtitan", "toml", "job_config.py of torchtitan, 2025", _torchtitan),
+    "megatron": Framework(
+        "Megatron-LM", "bash", "published launch scripts of Megatron-LM", _megatron
+    ),
+    "litgpt": Framework("LitGPT", "yaml", "published pretraining configurations", _litgpt),
+}
+"""All frameworks there are, by the name they are asked for."""
+
+
+def emit(framework: str, planned: PlannedTraining) -> str:
+    """Return the configuration of one training run for a framework, a text that ends in a newline.
+
+    Every framework's text is read as it is by that framework's own language: what is not a setting
+    is a comment.
+
+    Raises
+    ------
+    LawError : there is no such framework; the message names those there are.
+    """
+    if framework not in FRAMEWORKS:
+        close = difflib.get_close_matches(framework.lower(), FRAMEWORKS, n=1)
+        meant = f"did you mean {close[0]!r}? " if close else ""
+        raise LawError(f"no framework {framework!r}; {meant}there are {', '.join(FRAMEWORKS)}")
+    chosen = FRAMEWORKS[framework]
+    heading = "\n".join(f"# {line}" for line in _heading(chosen, planned))
+    return f"{heading}\n{chosen.write(planned)}\n"
+
+
+def _heading(framework: Framework, run: PlannedTraining) -> Iterator[str]:
+    prediction = run.prediction
+    target, law = prediction.target, prediction.law
+    shape = "".join(f", {axis} {value:.4g}" for axis, value in target.shape.items())
+    yield f"{framework.title}: N = {target.params:.4g}, D = {target.tokens:.4g}{shape}"
+    yield f"law '{law.name}' of {law.runs} runs; loss {prediction.loss.value:.4f} expected"
+    yield (
+        f"{run.devices} device{'s' * (run.devices > 1)}, {run.device_batch} "
+        f"sequence{'s' * (run.device_batch > 1)} of {run.context:,} tokens each at a time"
+    )
+    left_out = [
+        setting_name(name)
+        for name, number in (
+            (WEIGHT_DECAY, run.weight_decay),
+            (BETA1, run.beta1),
+            (BETA2, run.beta2),
+            (EPS, run.eps),
+            (WARMUP_TOKENS, run.warmup_tokens),
+        )
+        if number is None
+    ]
+    if left_out:
+        yield f"not known here, the framework's own: {', '.join(left_out)}"
+    yield "schedule: the one that the runs had; the law is one of peak rates under it"
+    for caution in run.cautions:
+        yield f"caution: {caution}"

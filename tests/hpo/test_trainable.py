@@ -1,0 +1,106 @@
+"""The worker's side of a run, without Ray: when states are written, and what a pause leaves."""
+
+from pathlib import Path
+
+import pytest
+
+from hpo import trainable
+from hpo.checkpoints import RunFolder
+from hpo.points import Origin
+from hpo.trainable import (
+    LEG,
+    LEG_REPORTS,
+    LOSS,
+    PYTHON_PATH,
+    REPORTS,
+    RUN_ID,
+    RunTrainable,
+    TrialLeg,
+)
+from trainers.config import RunConfig
+from trainers.protocol import Report
+
+RUN = RunConfig(
+    trainer="simulated",
+    shape={"width": 32, "depth": 2},
+    tokens=100_000,
+    setting={"lr": 0.05, "batch_tokens": 512},
+    seed=3,
+    parametrization="sp",
+    base={"width": 32, "depth": 2},
+    data="",
+    model={},
+    reports=6,
+)
+
+
+class Worker(RunTrainable):
+    """The trainable without Tune's actor around it."""
+
+    def __init__(self) -> None:
+        self._states = None
+        self._in_middle = False
+        self._write_seconds = 0.0
+        self._n_threads = 1
+
+    def begin(self, folder: Path, run_id: str = "a", origin: Origin | None = None) -> None:
+        leg = TrialLeg(RUN, RUN.reports, origin, None, folder)
+        self.reset_config({RUN_ID: run_id, LEG: leg, PYTHON_PATH: ""})
+
+
+@pytest.fixture
+def uncut(tmp_path: Path) -> list[object]:
+    """The losses of the run in one go."""
+    worker = Worker()
+    worker.begin(tmp_path / "uncut")
+    return [worker.step()[LOSS] for _ in range(RUN.reports)]
+
+
+def losses(reports: object) -> list[float]:
+    assert isinstance(reports, list)
+    assert all(isinstance(report, Report) for report in reports)
+    return [report.loss for report in reports]
+
+
+@pytest.mark.parametrize("after", [1, 3, 5])
+def test_a_paused_run_goes_on_in_another_process_with_the_same_losses(
+    tmp_path: Path, uncut: list[object], after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainable, "WRITE_SHARE", 0.0)  # no state but that of the pause
+    first, second = Worker(), Worker()
+    first._write_seconds = 1.0
+    first.begin(tmp_path)
+    for _ in range(after):
+        first.step()
+    assert first.save().checkpoint is None
+    first.begin(tmp_path, run_id="b")
+
+    second.begin(tmp_path)
+    result = second.step()
+    assert result[REPORTS] == after + 1
+    assert losses(result[LEG_REPORTS]) == uncut[: after + 1]
+    rest = [second.step()[LOSS] for _ in range(RUN.reports - after - 1)]
+    assert [*losses(result[LEG_REPORTS]), *rest] == uncut
+
+
+def test_a_stopped_run_leaves_no_state(tmp_path: Path) -> None:
+    worker = Worker()
+    worker.begin(tmp_path)
+    worker.step()
+    assert (tmp_path / "a").is_dir()
+    worker.begin(tmp_path, run_id="b")
+    assert not (tmp_path / "a").exists()
+
+
+def test_states_are_not_written_where_training_again_is_cheaper(tmp_path: Path) -> None:
+    worker = Worker()
+    worker._write_seconds = 1e6
+    worker.begin(tmp_path)
+    worker.step()
+    assert RunFolder(tmp_path / "a").newest(RUN, after=0) is None
+    worker._write_seconds = 0.0
+    worker.step()
+    kept = RunFolder(tmp_path / "a").newest(RUN, after=0)
+    assert kept is not None
+    assert kept.reports == 2
+    assert 0 < worker._write_seconds < 1e6
