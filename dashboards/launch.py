@@ -9,23 +9,24 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-APP = Path(__file__).with_name("app.py")
 HOST = "127.0.0.1"
 ENDINGS = (signal.SIGINT, signal.SIGTERM)
 
 
-def serve(db: str, *, port: int, open_browser: bool) -> int:
+def serve(db: str, *, script: Path, port: int, open_browser: bool) -> int:
     """Serve the dashboard of a database until it is interrupted; return its exit code.
 
     Parameters
     ----------
     db : a file or a URL; it reaches the server through the environment, where a password in it is
         not shown in the list of processes.
+    script : what is served: it calls `dashboards.app.main`.
     port : on 127.0.0.1; a port that is taken is the server's error, and its exit code 1.
     open_browser : open the page in the user's browser.
     """
     process = subprocess.Popen(
-        command(port=port, open_browser=open_browser), env={**os.environ, "HYPERLAW_DB": db}
+        command(script, port=port, open_browser=open_browser),
+        env={**os.environ, "HYPERLAW_DB": db},
     )
     # SIGINT too: a shell that starts a command in the background has it ignored.
     previous = {number: signal.signal(number, _interrupt) for number in ENDINGS}
@@ -40,10 +41,10 @@ def serve(db: str, *, port: int, open_browser: bool) -> int:
             signal.signal(number, handler)
 
 
-def command(*, port: int, open_browser: bool) -> list[str]:
+def command(script: Path, *, port: int, open_browser: bool) -> list[str]:
     """Return the command line of the server: nothing of it leaves this machine."""
     return [
-        *(sys.executable, "-m", "streamlit", "run", str(APP)),
+        *(sys.executable, "-m", "streamlit", "run", str(script)),
         f"--server.address={HOST}",
         f"--server.port={port}",
         f"--server.headless={'false' if open_browser else 'true'}",

@@ -18,7 +18,7 @@ from dashboards.figures.law import get_law_info, plot_law
 from dashboards.figures.prediction import get_prediction_info, plot_prediction
 from dashboards.figures.published import get_published_info, plot_published
 from dashboards.figures.residuals import get_residuals_info, plot_residuals
-from dashboards.report_text import SETTING_TITLES
+from dashboards.report_text import setting_title
 from scaling.backtest import HeldOut
 from scaling.law import Law
 from scaling.prediction import Prediction
@@ -120,7 +120,7 @@ def _law(
             level=level,
         )
         drawn = plot_law(info._replace(sizes=sizes))
-        panels.append(panel(drawn, f"Best {SETTING_TITLES[setting]}", ""))
+        panels.append(panel(drawn, f"Best {setting_title(setting)}", ""))
     return tuple(panels)
 
 

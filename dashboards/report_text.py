@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 from dashboards import theme
 from scaling.backtest import HeldOut
+from scaling.evidence import setting_name
 from scaling.law import Law
 from scaling.prediction import Prediction
 from scaling.published import PUBLISHED
@@ -20,11 +21,17 @@ from storage.columns import (
     STATUS,
     STATUSES,
     TOKENS,
+    WARMUP_TOKENS,
 )
 
 SETTING_TITLES = {LR: "learning rate", BATCH_TOKENS: "batch"}
-SETTING_UNITS = {LR: "peak", BATCH_TOKENS: "tokens a step"}
+SETTING_UNITS = {LR: "peak", BATCH_TOKENS: "tokens a step", WARMUP_TOKENS: "tokens"}
 NEAR, FAR = 100.0, 1000.0  # times the compute of the largest run
+
+
+def setting_title(column: str) -> str:
+    """Return what a hyperparameter is called in headings."""
+    return SETTING_TITLES.get(column, setting_name(column))
 
 
 class Answer(NamedTuple):
@@ -46,7 +53,7 @@ def answers(prediction: Prediction) -> list[Answer]:
     """Return the cards: each setting with its interval, the loss, the regret."""
     cards = [
         Answer(
-            f"{SETTING_TITLES[name]}, {SETTING_UNITS[name]}",
+            ", ".join(filter(None, [setting_title(name), SETTING_UNITS.get(name)])),
             theme.format_setting(name, value.value),
             f"{theme.format_setting(name, value.low)} – {theme.format_setting(name, value.high)}",
         )
@@ -92,7 +99,7 @@ def held_out_sentence(check: HeldOut) -> str:
     """Say what the law's prediction cost on a size that it did not see."""
     wanted = theme.listed(
         [
-            f"{SETTING_TITLES[name]} {theme.format_setting(name, value)}"
+            f"{setting_title(name)} {theme.format_setting(name, value)}"
             for name, value in check.optimum.items()
         ]
     )

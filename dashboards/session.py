@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from dataclasses import dataclass
 
 import pandas as pd
@@ -16,8 +17,11 @@ import streamlit as st
 from scaling.errors import LawError
 from scaling.fitting import fit_law
 from scaling.law import Law
+from storage.columns import PARAMETRIZATION
 from storage.curves import Curve
+from storage.legs import LegRecord
 from storage.store import Store
+from storage.sweeps import SweepRecord
 
 DEFAULT_DATABASE = "hyperlaw.db"
 DATABASE_VARIABLE, CONTROL_VARIABLE = "HYPERLAW_DB", "HYPERLAW_ALLOW_CONTROL"
@@ -48,6 +52,14 @@ def options() -> Options:
     return Options(str(known.db), allowed)
 
 
+def command(text: str) -> str:
+    """Return a command line of hyperlaw's that asks it of this database; for people to copy."""
+    database = options().database
+    if database == DEFAULT_DATABASE or "://" in database:  # a URL may hold a password
+        return f"hyperlaw {text}"
+    return f"hyperlaw {text} --db {shlex.quote(database)}"
+
+
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _opened(database: str) -> Store:
     return Store.open(database, create=False)
@@ -73,27 +85,35 @@ def _runs(database: str, sweep: str, stamp: str) -> pd.DataFrame:
     return _opened(database).runs(sweep)
 
 
+def running(record: SweepRecord) -> list[LegRecord]:
+    """Return the legs that are being trained now; none where the process that did was killed."""
+    return [] if record.running_in is None else store().legs(record.name, unended=True)
+
+
 def curves(run_ids: tuple[str, ...]) -> dict[str, Curve]:
     """Return learning curves by run_id, as they are now; runs without one are left out."""
     return store().curves(run_ids)
 
 
-def law(sweep: str) -> Law:
-    """Return the law of a sweep's runs, with its draws.
+def law(sweep: str, parametrization: str | None = None) -> Law:
+    """Return the law of a sweep's runs, with its draws; of one parametrization if it is named.
 
     Raises
     ------
     LawError : the runs cannot carry one; the message says what is lacking.
     """
-    found = _law(options().database, sweep, store().stamp(sweep))
+    found = _law(options().database, sweep, store().stamp(sweep), parametrization)
     if isinstance(found, LawError):
         raise found
     return found
 
 
 @st.cache_resource(max_entries=KEPT_FRAMES, show_spinner="Fitting the law")
-def _law(database: str, sweep: str, stamp: str) -> Law | LawError:
+def _law(database: str, sweep: str, stamp: str, parametrization: str | None) -> Law | LawError:
+    runs = _runs(database, sweep, stamp)
+    if parametrization is not None:
+        runs = runs[runs[PARAMETRIZATION] == parametrization]
     try:
-        return fit_law(_runs(database, sweep, stamp))
+        return fit_law(runs)
     except LawError as error:
         return error

@@ -91,7 +91,7 @@ def get_basins_info(runs: pd.DataFrame, law: Law) -> BasinsInfo:
     law : fitted to these runs, or to some of them.
     """
     shown = runs[runs[STATUS].isin([COMPLETED, DIVERGED])]
-    scales = shown[[PARAMS, TOKENS]].drop_duplicates()
+    scales = shown[[PARAMS, TOKENS, *law.shape_axes]].drop_duplicates()
     return BasinsInfo(
         panels=tuple(_panel(budget, shown, law) for budget in budgets(scales)),
         sizes=tuple(sorted(float(size) for size in shown[PARAMS].unique())),
@@ -99,13 +99,14 @@ def get_basins_info(runs: pd.DataFrame, law: Law) -> BasinsInfo:
 
 
 def _panel(budget: Budget, runs: pd.DataFrame, law: Law) -> BasinPanel:
-    points = runs.merge(budget.scales, on=[PARAMS, TOKENS])
+    keys = [PARAMS, TOKENS, *law.shape_axes]
+    points = runs.merge(budget.scales, on=keys)
     drawn = np.unique(
         np.linspace(0, len(budget.scales) - 1, min(MAX_LINES, len(budget.scales))).astype(int)
     )
     lines = tuple(
-        _line(params, tokens, points, law)
-        for params, tokens in budget.scales.iloc[drawn].to_numpy(dtype=float).tolist()
+        _line(dict(zip(keys, scale, strict=True)), points, law)
+        for scale in budget.scales.iloc[drawn][keys].to_numpy(dtype=float).tolist()
     )
     best = np.array([line.best_loss for line in lines])
     measured = points[LOSS].to_numpy(dtype=float)
@@ -114,7 +115,7 @@ def _panel(budget: Budget, runs: pd.DataFrame, law: Law) -> BasinPanel:
     floor = min(best.min(), finite.min(initial=np.inf))
     best_batch = _best_batch(points, law)
     ratio = np.abs(np.log(points[BATCH_TOKENS].to_numpy(dtype=float) / best_batch))
-    path_lr, path_loss = _path(lines, law)
+    path_lr, path_loss = _path(lines, budget.scales, law)
     columns = [PARAMS, TOKENS, LR, BATCH_TOKENS, LOSS, RUN_ID]
     return BasinPanel(
         title=budget.label,
@@ -132,13 +133,13 @@ def _best_batch(points: pd.DataFrame, law: Law) -> Array:
     """Return each run's best batch by the law; its own where the law does not place batches."""
     if BATCH_TOKENS not in law.settings:
         return points[BATCH_TOKENS].to_numpy(dtype=float)
-    scale = (points[PARAMS].to_numpy(dtype=float), points[TOKENS].to_numpy(dtype=float))
-    return law.optimum(*scale)[BATCH_TOKENS]
+    keys = (PARAMS, TOKENS, *law.shape_axes)
+    return law.optimum(**{key: points[key].to_numpy(dtype=float) for key in keys})[BATCH_TOKENS]
 
 
-def _line(params: float, tokens: float, points: pd.DataFrame, law: Law) -> Line:
-    own = points[(points[PARAMS] == params) & (points[TOKENS] == tokens)]
-    optimum = {name: float(value) for name, value in law.optimum(params, tokens).items()}
+def _line(scale: dict[str, float], points: pd.DataFrame, law: Law) -> Line:
+    own = points[np.logical_and.reduce([points[key] == value for key, value in scale.items()])]
+    optimum = {name: float(value) for name, value in law.optimum(**scale).items()}
     best_lr = optimum[LR]
     low, high = float(own[LR].min()), float(own[LR].max())
     lr = np.geomspace(
@@ -147,25 +148,29 @@ def _line(params: float, tokens: float, points: pd.DataFrame, law: Law) -> Line:
         LINE_POINTS,
     )
     return Line(
-        params=params,
-        tokens=tokens,
+        params=scale[PARAMS],
+        tokens=scale[TOKENS],
         lr=lr,
-        loss=law.loss(params, tokens, lr),
+        loss=law.loss(**scale, lr=lr),
         best_lr=best_lr,
         best_batch_tokens=optimum.get(BATCH_TOKENS, float(own[BATCH_TOKENS].median())),
-        best_loss=float(law.loss(params, tokens)),
+        best_loss=float(law.loss(**scale)),
     )
 
 
-def _path(lines: tuple[Line, ...], law: Law) -> tuple[Array, Array]:
-    """Follow the optimum through the panel's scales, tokens interpolated between sizes."""
-    by_size = sorted({line.params: line.tokens for line in lines}.items())
+def _path(lines: tuple[Line, ...], scales: pd.DataFrame, law: Law) -> tuple[Array, Array]:
+    """Follow the optimum through the panel's scales, all but N interpolated between sizes."""
+    drawn = {line.params for line in lines}
+    by_size = scales[scales[PARAMS].isin(drawn)].drop_duplicates(PARAMS, keep="last")
     if len(by_size) < 2:
         return np.array([]), np.array([])
-    sizes, tokens = np.array(by_size).T
+    sizes = by_size[PARAMS].to_numpy(dtype=float)
     along = np.geomspace(sizes[0], sizes[-1], LINE_POINTS)
-    with_tokens = np.exp(np.interp(np.log(along), np.log(sizes), np.log(tokens)))
-    return law.optimum(along, with_tokens)[LR], law.loss(along, with_tokens)
+    at = {
+        key: np.exp(np.interp(np.log(along), np.log(sizes), np.log(by_size[key].to_numpy(float))))
+        for key in (TOKENS, *law.shape_axes)
+    }
+    return law.optimum(**{PARAMS: along, **at})[LR], law.loss(**{PARAMS: along, **at})
 
 
 def plot_basins(info: BasinsInfo) -> go.Figure:

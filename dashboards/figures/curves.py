@@ -35,46 +35,81 @@ class DrawnCurve(NamedTuple):
     tokens: Array
     loss: Array
     is_best: bool
+    is_running: bool
 
 
 class CurvesInfo(NamedTuple):
-    """The curves drawn, the best of each scale last, and how many there were to draw from."""
+    """The curves drawn, the best of each scale last, and how many there were to draw from.
+
+    Those of runs that are still running come before the best.
+    """
 
     curves: tuple[DrawnCurve, ...]
     n_curves: int
     sizes: tuple[float, ...]
 
 
-def get_curves_info(
-    runs: pd.DataFrame, curves: Mapping[str, Curve], *, max_curves: int = MAX_CURVES
-) -> CurvesInfo:
-    """Choose the curves: the best of each scale, then the others evenly by final loss.
+def choose_runs(runs: pd.DataFrame, *, max_curves: int = MAX_CURVES) -> pd.DataFrame:
+    """Choose whose curves to draw: the best run of each scale, then the others evenly by loss.
+
+    With many runs it is worth asking the store for these curves only.
 
     Parameters
     ----------
     runs : a checked runs table.
-    curves : by run_id; runs without one, or without a finite loss in it, are passed over.
     """
-    usable = [name for name, curve in curves.items() if np.isfinite(curve.loss).any()]
-    known = runs[runs[RUN_ID].isin(usable)].sort_values([PARAMS, TOKENS, LOSS], kind="stable")
-    best = known.drop_duplicates([PARAMS, TOKENS])
-    best = best[np.isfinite(best[LOSS].to_numpy(dtype=float))]
+    known = runs.sort_values([PARAMS, TOKENS, LOSS], kind="stable")
+    best = _best(known)
     others = known[~known[RUN_ID].isin(best[RUN_ID])]
     room = max(max_curves - len(best), 0)
     if len(others) > room:
         others = others.iloc[np.linspace(0, len(others) - 1, room).round().astype(int)]
+    return pd.concat([others, best])
+
+
+def _best(by_loss: pd.DataFrame) -> pd.DataFrame:
+    best = by_loss.drop_duplicates([PARAMS, TOKENS])
+    return best.loc[np.isfinite(best[LOSS].to_numpy(dtype=float))]
+
+
+def get_curves_info(
+    runs: pd.DataFrame,
+    curves: Mapping[str, Curve],
+    *,
+    running: pd.DataFrame | None = None,
+    max_curves: int = MAX_CURVES,
+    n_curves: int | None = None,
+) -> CurvesInfo:
+    """Choose the curves: the best of each scale, all that are running, the others by final loss.
+
+    Parameters
+    ----------
+    runs : a checked runs table, of runs that have ended.
+    curves : by run_id; runs without one, or without a finite loss in it, are passed over.
+    running : runs that have not ended, with the columns run_id, params, tokens, lr, batch_tokens
+        and status.
+    n_curves : how many there are in all, where `runs` are only those chosen.
+    """
+    usable = [name for name, curve in curves.items() if np.isfinite(curve.loss).any()]
+    known = runs[runs[RUN_ID].isin(usable)]
+    chosen = choose_runs(known, max_curves=max_curves)
+    best = set(_best(known.sort_values([PARAMS, TOKENS, LOSS], kind="stable"))[RUN_ID])
+    is_best = chosen[RUN_ID].isin(best)
+    others, strong = chosen[~is_best], chosen[is_best]
+    under_way = runs.iloc[:0] if running is None else running[running[RUN_ID].isin(usable)]
+    sizes = {float(size) for table in (runs, under_way) for size in table[PARAMS].unique()}
     return CurvesInfo(
         curves=tuple(
-            _drawn(run, curves[str(run[RUN_ID])], is_best=is_best)
-            for is_best, table in ((False, others), (True, best))
+            _drawn(run, curves[str(run[RUN_ID])], is_best=table is strong, is_running=is_running)
+            for table, is_running in ((others, False), (under_way, True), (strong, False))
             for _, run in table.iterrows()
         ),
-        n_curves=len(known),
-        sizes=tuple(sorted(float(size) for size in runs[PARAMS].unique())),
+        n_curves=(len(known) if n_curves is None else n_curves) + len(under_way),
+        sizes=tuple(sorted(sizes)),
     )
 
 
-def _drawn(run: pd.Series, curve: Curve, *, is_best: bool) -> DrawnCurve:
+def _drawn(run: pd.Series, curve: Curve, *, is_best: bool, is_running: bool) -> DrawnCurve:
     finite = np.isfinite(curve.loss) & (curve.tokens > 0)
     return DrawnCurve(
         run_id=str(run[RUN_ID]),
@@ -86,6 +121,7 @@ def _drawn(run: pd.Series, curve: Curve, *, is_best: bool) -> DrawnCurve:
         tokens=curve.tokens[finite],
         loss=curve.loss[finite],
         is_best=is_best,
+        is_running=is_running,
     )
 
 
@@ -100,10 +136,14 @@ def plot_curves(info: CurvesInfo) -> go.Figure:
             go.Scatter(
                 x=curve.tokens,
                 y=curve.loss,
-                mode="lines+markers" if curve.is_best else "lines",
-                line={"color": colours[curve.params], "width": 2.4 if curve.is_best else 1},
+                mode="lines+markers" if curve.is_best or curve.is_running else "lines",
+                line={
+                    "color": colours[curve.params],
+                    "width": 2.4 if curve.is_best else 1.8 if curve.is_running else 1,
+                    "dash": "dot" if curve.is_running else "solid",
+                },
                 marker={"size": 5},
-                opacity=1.0 if curve.is_best else 0.3,
+                opacity=1.0 if curve.is_best or curve.is_running else 0.3,
                 name=size,
                 legendgroup=size,
                 showlegend=curve.is_best and curve.params in in_legend,
@@ -124,7 +164,7 @@ def plot_curves(info: CurvesInfo) -> go.Figure:
     drawn.update_yaxes(theme.log_axis("held-out loss, nats a token", loss, "loss"))
     if len(info.curves) < info.n_curves:
         drawn.add_annotation(
-            text=f"{len(info.curves)} of {info.n_curves} curves, evenly by final loss",
+            text=f"{len(info.curves)} of {info.n_curves:,} curves, evenly by final loss",
             **{"x": 1, "y": 1, "xref": "paper", "yref": "paper"},
             xanchor="right",
             yanchor="top",

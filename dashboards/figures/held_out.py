@@ -68,7 +68,7 @@ def get_held_out_info(result: HeldOut, law: Law) -> HeldOutInfo:
         ),
         points=points[[PARAMS, TOKENS, LR, BATCH_TOKENS, LOSS, RUN_ID]],
         law_lr=law_lr,
-        law_loss=law.loss(result.params, result.tokens, law_lr),
+        law_loss=law.loss(result.params, result.tokens, law_lr, **result.shape),
         predicted_lr=predicted_lr,
         predicted_batch_tokens=result.optimum.get(BATCH_TOKENS, np.nan),
         predicted_loss=result.predicted_loss,

@@ -2,13 +2,15 @@
 
 The law is drawn along one token budget, the target's. Scales that were measured at another budget
 are moved to that one by the law, so that what is left between point and line is what the law did
-not explain; hovering tells what was measured.
+not explain; hovering tells what was measured. A law on width and depth is drawn along N too, with
+the width and depth that the measured scales have at each N on average, and the target has at its.
 
     plot_law(get_law_info(law, runs, "lr", target=prediction.target)).show()
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,12 +21,23 @@ from numpy.typing import NDArray
 
 from dashboards import theme
 from dashboards.figures.budgets import Course, budgets
-from dashboards.figures.run_rows import by_scale
+from dashboards.figures.run_rows import by_scale_of
+from scaling.evidence import setting_name
 from scaling.law import Law
 from scaling.prediction import Interval, Target
 from scaling.published import PUBLISHED
 from scaling.published_law import situation
-from storage.columns import BATCH_TOKENS, COMPLETED, LOSS, LR, PARAMS, STATUS, TOKENS
+from storage.columns import (
+    BATCH_TOKENS,
+    COMPLETED,
+    DEPTH,
+    LOSS,
+    LR,
+    PARAMS,
+    STATUS,
+    TOKENS,
+    WIDTH,
+)
 
 Array = NDArray[np.float64]
 
@@ -134,39 +147,89 @@ def get_law_info(
             f"the law does not place {setting!r}; it places {theme.listed(law.settings)}"
         )
     axis = PARAMS if np.ptp(law.scales[PARAMS].to_numpy()) > 0 else TOKENS
-    course = _course(law, axis, target)
+    course = _Way(_course(law, axis, target), _shape_lines(law, target))
     measured = _best_of_scales(runs, law, setting, course)
     unseen = tuple(
         scale for table in held_out for scale in _best_of_scales(table, law, setting, course)
     )
     aimed = None
     if target is not None:
-        interval = law.predict(target.params, target.tokens, level=level).optimum[setting]
+        interval = law.predict(
+            target.params,
+            target.tokens,
+            width=target.width,
+            depth=target.depth,
+            level=level,
+        ).optimum[setting]
         aimed = (target.params if axis == PARAMS else target.tokens, interval)
     reached = [scale.along for scale in (*measured, *unseen)] + ([aimed[0]] if aimed else [])
     along = np.geomspace(min(reached), max(reached), BAND_POINTS)
-    params, tokens = course.scales(along)
+    scales = [
+        {name: float(values[i]) for name, values in course.scales(along).items()}
+        for i in range(len(along))
+    ]
     band = [
-        law.predict(float(n), float(d), level=level).optimum[setting]
-        for n, d in zip(params, tokens, strict=True)
+        law.predict(
+            scale[PARAMS],
+            scale[TOKENS],
+            width=scale.get(WIDTH),
+            depth=scale.get(DEPTH),
+            level=level,
+        ).optimum[setting]
+        for scale in scales
     ]
     return LawInfo(
         setting=setting,
         axis=axis,
         path=OptimumPath(
-            label=course.label,
+            label=course.course.label,
             along=along,
             value=np.array([interval.value for interval in band]),
             low=np.array([interval.low for interval in band]),
             high=np.array([interval.high for interval in band]),
         ),
-        published=_published_paths(law, params, tokens, setting),
+        published=_published_paths(law, scales, setting),
         measured=measured,
         held_out=unseen,
         target=aimed,
         level=level,
         sizes=tuple(sorted({scale.params for scale in (*measured, *unseen)})),
     )
+
+
+class _Way(NamedTuple):
+    """A course through the plane of scales, and the shape of the models along it.
+
+    Attributes
+    ----------
+    shape : width or depth -> its log at N = 1, and its exponent in N.
+    """
+
+    course: Course
+    shape: dict[str, tuple[float, float]]
+
+    def scales(self, at: Array) -> dict[str, Array]:
+        """Return params, tokens, width and depth where the axis takes the values `at`."""
+        params, tokens = self.course.scales(at)
+        of_shape = {
+            axis: np.exp(level + exponent * np.log(params))
+            for axis, (level, exponent) in self.shape.items()
+        }
+        return {PARAMS: params, TOKENS: tokens, **of_shape}
+
+
+def _shape_lines(law: Law, target: Target | None) -> dict[str, tuple[float, float]]:
+    """Draw width and depth as power laws of N: as the scales have them, through the target."""
+    lines = {}
+    log_n = np.log(law.scales[PARAMS].to_numpy(dtype=float))
+    for axis in law.shape_axes:
+        logs = np.log(law.scales[axis].to_numpy(dtype=float))
+        exponent = float(np.polyfit(log_n, logs, 1)[0]) if np.ptp(log_n) > 0 else 0.0
+        at, value = float(log_n.mean()), float(logs.mean())
+        if target is not None:
+            at, value = math.log(target.params), math.log(target.shape[axis])
+        lines[axis] = (value - exponent * at, exponent)
+    return lines
 
 
 def _course(law: Law, axis: str, target: Target | None) -> Course:
@@ -184,9 +247,17 @@ def _course(law: Law, axis: str, target: Target | None) -> Course:
 
 
 def _published_paths(
-    law: Law, params: Array, tokens: Array, setting: str
+    law: Law, scales: Sequence[dict[str, float]], setting: str
 ) -> tuple[PublishedPath, ...]:
-    at = [situation(law, float(n), float(d)) for n, d in zip(params, tokens, strict=True)]
+    at = [
+        situation(
+            law,
+            scale[PARAMS],
+            scale[TOKENS],
+            shape={axis: scale[axis] for axis in law.shape_axes},
+        )
+        for scale in scales
+    ]
     paths = (
         PublishedPath(
             published.name,
@@ -199,15 +270,16 @@ def _published_paths(
 
 
 def _best_of_scales(
-    runs: pd.DataFrame, law: Law, setting: str, course: Course
+    runs: pd.DataFrame, law: Law, setting: str, way: _Way
 ) -> tuple[MeasuredScale, ...]:
     scales = []
-    for params, tokens, group in by_scale(runs[runs[STATUS] == COMPLETED]):
+    for scale, group in by_scale_of(runs[runs[STATUS] == COMPLETED], law):
+        params, tokens = scale[PARAMS], scale[TOKENS]
         loss = group[LOSS].to_numpy(dtype=float)
         values = group[setting].to_numpy(dtype=float)
         equal = values[loss <= loss.min() * (1 + EQUAL_SIGMAS * law.noise)]
-        along = params if course.axis == PARAMS else tokens
-        on_course = law.optimum(*course.scales(np.array([along])))[setting]
+        along = params if way.course.axis == PARAMS else tokens
+        on_course = law.optimum(**way.scales(np.array([along])))[setting]
         scales.append(
             MeasuredScale(
                 params=params,
@@ -216,7 +288,7 @@ def _best_of_scales(
                 value=float(values[loss.argmin()]),
                 low=float(equal.min()),
                 high=float(equal.max()),
-                move=float(on_course[0] / law.optimum(params, tokens)[setting]),
+                move=float(on_course[0] / law.optimum(**scale)[setting]),
                 loss=float(loss.min()),
                 n_runs=len(group),
             )
@@ -250,8 +322,9 @@ def plot_law(info: LawInfo) -> go.Figure:
     ends = [[scale.low * scale.move, scale.high * scale.move] for scale in scales]
     published = [path.value for path in info.published]
     shown = np.concatenate([info.path.low, info.path.high, *ends, *published])
-    kind: theme.Kind = "rate" if info.setting == LR else "count"
-    drawn.update_yaxes(theme.log_axis(AXIS_TITLES[info.setting], shown, kind))
+    kind: theme.Kind = "count" if info.setting.endswith("tokens") else "rate"
+    title = AXIS_TITLES.get(info.setting, f"best {setting_name(info.setting)}")
+    drawn.update_yaxes(theme.log_axis(title, shown, kind))
     return drawn
 
 

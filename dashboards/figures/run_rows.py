@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dashboards.theme import format_batch, format_count, format_rate
+from scaling.law import Law
 from storage.columns import BATCH_TOKENS, LOSS, LR, PARAMS, RUN_ID, TOKENS
 
 
@@ -25,6 +26,13 @@ def by_scale(frame: pd.DataFrame) -> Iterator[tuple[float, float, pd.DataFrame]]
     for params, same_size in by_value(frame, PARAMS):
         for tokens, rows in by_value(same_size, TOKENS):
             yield params, tokens, rows
+
+
+def by_scale_of(frame: pd.DataFrame, law: Law) -> Iterator[tuple[dict[str, float], pd.DataFrame]]:
+    """Split a table into the scales of a law: params, tokens, width and depth, and the rows."""
+    keys = [PARAMS, TOKENS, *law.shape_axes]
+    for _, rows in frame.groupby(keys, sort=True):
+        yield {key: float(rows[key].iloc[0]) for key in keys}, rows
 
 
 def describe(runs: pd.DataFrame) -> list[str]:

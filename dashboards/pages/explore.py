@@ -1,32 +1,68 @@
-"""Explore: the runs of a sweep, their learning curves, and the table of them."""
+"""Explore: what the settings did: plots of a sweep's runs, or of several, and the table of them.
+
+One filter bar governs every plot and the table; all of its state stands in the URL.
+"""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dashboards import frame, session
-from dashboards.figures.curves import get_curves_info, plot_curves
-from dashboards.report_text import status_counts
-from storage.columns import RUN_ID
+from dashboards import frame
+from dashboards.explore import bar
+from dashboards.explore.compared import TooManyCurvesError, compared, measured
+from dashboards.explore.plots import Shown, show_plots
+from dashboards.explore.table import show_table
+from dashboards.filters import keep, keep_top, shown_sentence
+from dashboards.objective import OBJECTIVE
+from storage.columns import PARAMS, TOKENS
 
 
 def show() -> None:
-    """Show the runs of the chosen sweep."""
+    """Show the runs of the chosen sweep, and of those that it is compared with."""
     sweeps = frame.open_database()
     if sweeps is None:
         return
     sweep = frame.choose_sweep(sweeps)
     st.title(sweep)
-    runs = frame.need_runs(sweep)
-    if runs is None:
+    if frame.need_runs(sweep) is None:
         return
-    st.caption(status_counts(runs))
-    info = get_curves_info(runs, session.curves(tuple(runs[RUN_ID].astype(str))))
-    if info.curves:
-        frame.show_figure(plot_curves(info), "curves")
-    else:
-        st.info("These runs have no learning curves; runs of a sweep launched here keep theirs.")
-    st.dataframe(runs, hide_index=True)
-    spec_text = session.store().sweep(sweep).spec_text
-    if spec_text:
-        st.code(spec_text, language="yaml")
+    with st.container(border=True):
+        shown = _choose(sweep, sweeps["name"].tolist())
+    if shown is None:
+        return
+    show_plots(shown)
+    show_table(shown)
+
+
+def _choose(sweep: str, names: list[str]) -> Shown | None:
+    """Show the filter bar; return what is left of the runs, or None, having said why."""
+    chosen = bar.choose_compared(sweep, names)
+    everything = compared(chosen)
+    row = st.container(horizontal=True)
+    filters = bar.choose_filters(everything.runs, everything.settings, row)
+    kept = keep(everything.runs, filters, everything.settings)
+    if kept.empty:
+        st.warning("No run meets these filters; take one of them back.")
+        return None
+    objective = bar.choose_objective(kept, row)
+    if objective is None:
+        return None
+    try:
+        found = measured(everything.runs, kept, objective)
+    except TooManyCurvesError as error:
+        st.warning(f"{error}.")
+        return None
+    top = keep_top(found, filters.top_pct)
+    if top.empty:
+        st.warning(f"None of these runs has a {objective.loss_title}; compare by the final loss.")
+        return None
+    st.caption(
+        shown_sentence(
+            len(top),
+            len(everything.runs),
+            len(top[[PARAMS, TOKENS]].drop_duplicates()),
+            objective.title,
+            int(top[OBJECTIVE].isna().sum()),
+        )
+    )
+    return Shown(top, everything.settings, objective, chosen, everything.runs)

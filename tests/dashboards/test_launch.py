@@ -2,26 +2,29 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from dashboards import launch
 
+SCRIPT = Path("dashboard.py")
+
 
 def test_the_server_is_bound_to_this_machine_and_tells_nobody():
-    command = launch.command(port=8599, open_browser=False)
-    assert launch.APP.is_file()
+    command = launch.command(SCRIPT, port=8599, open_browser=False)
+    assert str(SCRIPT) in command
     assert "--server.address=127.0.0.1" in command
     assert "--server.port=8599" in command
     assert "--browser.gatherUsageStats=false" in command
     assert "--server.headless=true" in command
-    assert "--server.headless=false" in launch.command(port=8599, open_browser=True)
+    assert "--server.headless=false" in launch.command(SCRIPT, port=8599, open_browser=True)
 
 
 def test_the_database_reaches_the_server_by_the_environment(monkeypatch):
     code = "import os, sys; sys.exit(7 if os.environ['HYPERLAW_DB'] == 'my.db' else 1)"
-    monkeypatch.setattr(launch, "command", lambda **_: [sys.executable, "-c", code])
-    assert launch.serve("my.db", port=8599, open_browser=False) == 7
+    monkeypatch.setattr(launch, "command", lambda *_, **__: [sys.executable, "-c", code])
+    assert launch.serve("my.db", script=SCRIPT, port=8599, open_browser=False) == 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -29,7 +32,7 @@ def test_the_server_ends_with_its_starter(monkeypatch, tmp_path, number):
     started = tmp_path / "pid"
     os.mkfifo(started)
     code = f"import os, time; open({str(started)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
-    monkeypatch.setattr(launch, "command", lambda **_: [sys.executable, "-c", code])
+    monkeypatch.setattr(launch, "command", lambda *_, **__: [sys.executable, "-c", code])
     child = []
 
     def interrupt() -> None:
@@ -39,7 +42,7 @@ def test_the_server_ends_with_its_starter(monkeypatch, tmp_path, number):
     thread = threading.Thread(target=interrupt)
     before = signal.getsignal(signal.SIGTERM)
     thread.start()
-    assert launch.serve("my.db", port=8599, open_browser=False) == 0
+    assert launch.serve("my.db", script=SCRIPT, port=8599, open_browser=False) == 0
     thread.join()
     assert signal.getsignal(signal.SIGTERM) is before
     with pytest.raises(ProcessLookupError):
