@@ -92,6 +92,6 @@ Address = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="A Ray cluster to join, such as auto or ray://host:10001; else Ray is started here.",
+        help="A Ray cluster to join, such as auto or HOST:6379; else Ray is started here.",
     ),
 ]

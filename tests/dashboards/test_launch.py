@@ -47,3 +47,15 @@ def test_the_server_ends_with_its_starter(monkeypatch, tmp_path, number):
     assert signal.getsignal(signal.SIGTERM) is before
     with pytest.raises(ProcessLookupError):
         os.kill(child[0], 0)
+
+
+def test_another_address_and_control_are_only_given_when_asked_for(monkeypatch):
+    monkeypatch.delenv(launch.CONTROL_VARIABLE, raising=False)
+    assert "--server.address=10.0.0.5" in launch.command(
+        SCRIPT, port=8599, open_browser=False, host="10.0.0.5"
+    )
+    code = f"import os, sys; sys.exit(7 if os.environ.get('{launch.CONTROL_VARIABLE}') else 1)"
+    monkeypatch.setattr(launch, "command", lambda *_, **__: [sys.executable, "-c", code])
+    options = {"script": SCRIPT, "port": 8599, "open_browser": False}
+    assert launch.serve("my.db", **options) == 1
+    assert launch.serve("my.db", **options, allow_control=True) == 7

@@ -141,6 +141,13 @@ def test_a_batch_of_the_runs_is_moved_with_its_betas(runs):
     assert own.batch_tokens == (65_536.0, OF_THE_RUNS)
 
 
+def test_a_batch_that_the_devices_cannot_hold_is_cautioned(planned):
+    wide = replace(planned, devices=1024)
+    tokens = 1024 * 2 * CONTEXT
+    assert f"caution: a batch of {tokens:,} tokens stands for" in emit("megatron", wide)
+    assert "stands for" not in emit("megatron", planned)
+
+
 def test_what_keys_do_not_carry_is_cautioned(answered, runs):
     under_mup = runs.assign(parametrization="mup", optimizer="muon")
     text = emit("pytorch", plan_training(answered, under_mup, context=CONTEXT))
