@@ -1,4 +1,4 @@
-"""Start the dashboard: a Streamlit server on this machine only."""
+"""Start the dashboard: a Streamlit server, on this machine only unless told otherwise."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ from pathlib import Path
 from types import FrameType
 
 HOST = "127.0.0.1"
+CONTROL_VARIABLE = "HYPERLAW_ALLOW_CONTROL"
 ENDINGS = (signal.SIGINT, signal.SIGTERM)
 
 
-def serve(db: str, *, script: Path, port: int, open_browser: bool) -> int:
+def serve(
+    db: str,
+    *,
+    script: Path,
+    port: int,
+    open_browser: bool,
+    host: str = HOST,
+    allow_control: bool = False,
+) -> int:
     """Serve the dashboard of a database until it is interrupted; return its exit code.
 
     Parameters
@@ -21,12 +30,14 @@ def serve(db: str, *, script: Path, port: int, open_browser: bool) -> int:
     db : a file or a URL; it reaches the server through the environment, where a password in it is
         not shown in the list of processes.
     script : what is served: it calls `dashboards.app.main`.
-    port : on 127.0.0.1; a port that is taken is the server's error, and its exit code 1.
+    port : one that is taken is the server's error, and its exit code 1.
     open_browser : open the page in the user's browser.
+    host : the address to listen at; whoever can reach it can read the database.
+    allow_control : whether the pages have buttons that pause, resume and end sweeps.
     """
     process = subprocess.Popen(
-        command(script, port=port, open_browser=open_browser),
-        env={**os.environ, "HYPERLAW_DB": db},
+        command(script, port=port, open_browser=open_browser, host=host),
+        env={**os.environ, "HYPERLAW_DB": db} | ({CONTROL_VARIABLE: "1"} if allow_control else {}),
     )
     # SIGINT too: a shell that starts a command in the background has it ignored.
     previous = {number: signal.signal(number, _interrupt) for number in ENDINGS}
@@ -41,11 +52,11 @@ def serve(db: str, *, script: Path, port: int, open_browser: bool) -> int:
             signal.signal(number, handler)
 
 
-def command(script: Path, *, port: int, open_browser: bool) -> list[str]:
+def command(script: Path, *, port: int, open_browser: bool, host: str = HOST) -> list[str]:
     """Return the command line of the server: nothing of it leaves this machine."""
     return [
         *(sys.executable, "-m", "streamlit", "run", str(script)),
-        f"--server.address={HOST}",
+        f"--server.address={host}",
         f"--server.port={port}",
         f"--server.headless={'false' if open_browser else 'true'}",
         "--server.showEmailPrompt=false",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
+from dashboards.launch import CONTROL_VARIABLE
 from scaling.errors import LawError
 from scaling.fitting import fit_law
 from scaling.law import Law
@@ -24,7 +25,7 @@ from storage.store import Store
 from storage.sweeps import SweepRecord
 
 DEFAULT_DATABASE = "hyperlaw.db"
-DATABASE_VARIABLE, CONTROL_VARIABLE = "HYPERLAW_DB", "HYPERLAW_ALLOW_CONTROL"
+DATABASE_VARIABLE = "HYPERLAW_DB"
 KEPT_FRAMES = 8
 
 
@@ -114,6 +115,6 @@ def _law(database: str, sweep: str, stamp: str, parametrization: str | None) -> 
     if parametrization is not None:
         runs = runs[runs[PARAMETRIZATION] == parametrization]
     try:
-        return fit_law(runs)
+        return fit_law(runs, name=sweep)
     except LawError as error:
         return error

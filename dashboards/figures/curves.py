@@ -68,8 +68,7 @@ def choose_runs(runs: pd.DataFrame, *, max_curves: int = MAX_CURVES) -> pd.DataF
 
 
 def _best(by_loss: pd.DataFrame) -> pd.DataFrame:
-    best = by_loss.drop_duplicates([PARAMS, TOKENS])
-    return best.loc[np.isfinite(best[LOSS].to_numpy(dtype=float))]
+    return by_loss.drop_duplicates([PARAMS, TOKENS]).dropna(subset=[LOSS])
 
 
 def get_curves_info(

@@ -48,7 +48,7 @@ def _choose(sweep: str, names: list[str]) -> Shown | None:
     if objective is None:
         return None
     try:
-        found = measured(everything.runs, kept, objective)
+        found = measured(everything, kept, objective)
     except TooManyCurvesError as error:
         st.warning(f"{error}.")
         return None

@@ -89,9 +89,9 @@ def _show_drift(law: Law) -> None:
             {
                 "optimum of": setting_title(drift.setting),
                 "a doubling of": drift.axis,
+                "it": verdicts[drift.holds],
                 "octaves": f"{drift.octaves.value:+.3f}",
                 "90 % interval": f"{drift.octaves.low:+.3f} to {drift.octaves.high:+.3f}",
-                "": verdicts[drift.holds],
             }
             for drift in drifts
         ],

@@ -19,13 +19,13 @@ COLUMNS = {
     "state": st.column_config.TextColumn("State"),
     "done": st.column_config.ProgressColumn("Done", format="%d %%", max_value=100, width=110),
     "runs": st.column_config.TextColumn("Runs"),
+    "left": st.column_config.TextColumn("Time left"),
+    "next": st.column_config.TextColumn("What is next", width="medium"),
     "best": st.column_config.NumberColumn("Best loss", format="%.4f"),
     "at": st.column_config.TextColumn("at N × D", help="The largest scale that has a loss."),
-    "flops": st.column_config.NumberColumn("FLOP", format="scientific"),
+    "flops": st.column_config.TextColumn("FLOP"),
     "time": st.column_config.TextColumn("Run time", help="Of all runs, one after another."),
-    "left": st.column_config.TextColumn("Time left"),
     "created": st.column_config.DatetimeColumn("Created", format="YYYY-MM-DD HH:mm"),
-    "next": st.column_config.TextColumn("What is next", width="large"),
 }
 
 
@@ -37,8 +37,6 @@ def show() -> None:
     st.title("Sweeps")
     live = bool(sweeps["state"].isin(standing.LIVE).any())
     st.fragment(_table, run_every=REFRESH_SECONDS if live else None)(live)
-    if (opened := st.session_state.pop("opened", None)) is not None:
-        st.switch_page(_sweep_page(), query_params={frame.SWEEP: opened})
 
 
 def _table(was_live: bool) -> None:
@@ -57,8 +55,9 @@ def _table(was_live: bool) -> None:
     )
     cells = chosen["selection"]["cells"]
     if cells:
-        st.session_state["opened"] = str(table["name"].iloc[cells[0][0]])
-        st.rerun()
+        opened = str(table["name"].iloc[cells[0][0]])
+        page = st.Page(sweep_page.show, title="Sweep", url_path="sweep")
+        st.switch_page(page, query_params={frame.SWEEP: opened})
 
 
 def overview(sweeps: pd.DataFrame, scales: pd.DataFrame) -> pd.DataFrame:
@@ -88,7 +87,7 @@ def overview(sweeps: pd.DataFrame, scales: pd.DataFrame) -> pd.DataFrame:
                 "at": None
                 if at is None
                 else f"{theme.format_count(at[PARAMS])} × {theme.format_count(at[TOKENS])}",
-                "flops": row["flops"] or None,
+                "flops": theme.format_flops(row["flops"]) if row["flops"] else "–",
                 "time": duration(row[SECONDS]) if row[SECONDS] else "–",
                 "left": "–" if left is None else duration(left),
                 "created": pd.Timestamp(row["created"]),
@@ -123,7 +122,3 @@ def _counts(sweeps: pd.DataFrame) -> str:
     parts = [f"{count} {state}" for state, count in states.items()]
     runs, n = int(sweeps["runs"].sum()), len(sweeps)
     return f"{n} sweep{'s' * (n != 1)}: {theme.listed(parts)}; {runs:,} runs."
-
-
-def _sweep_page() -> st.Page:
-    return st.Page(sweep_page.show, title="Sweep", url_path="sweep")

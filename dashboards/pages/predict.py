@@ -80,9 +80,12 @@ def _show_answer(answered: Answer, wanted: Wanted) -> None:
         for column, card in zip(st.columns(len(row)), row, strict=True):
             column.metric(card.label, card.value)
             column.caption(card.interval)
-    badge = extrapolation(prediction)
-    st.badge(badge.text, color=TONES[badge.tone])
-    st.caption(f"{prediction.level:.0%} intervals.")
+    distance = extrapolation(prediction)
+    times = prediction.extrapolation
+    inside = max(times.params, times.tokens, times.flops) <= 1
+    badge = "measured range" if inside else f"{theme.format_times(times.flops)} the compute"
+    st.badge(badge, color=TONES[distance.tone])
+    st.caption(f"The target is {distance.text}. {prediction.level:.0%} intervals.")
     for note in prediction.notes:
         st.info(note)
     for rule in answered.rules:

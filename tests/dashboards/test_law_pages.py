@@ -90,6 +90,22 @@ def test_without_a_database_or_a_law_each_page_says_what_to_do(page, database, r
     assert charts(app) == 0
 
 
+def test_a_sweep_whose_runs_have_not_ended_says_so(database):
+    with Store.open(database) as store:
+        store.add_sweep("young", spec_text="")
+    app = opened(laws_page)
+    assert app.title[0].value == "young"
+    assert "none of its runs has ended" in app.info[0].value
+
+
+def test_the_sweep_with_the_most_to_show_is_shown_first(database, runs):
+    with Store.open(database) as store:
+        store.add_runs(runs)
+        store.add_runs(runs.iloc[:3].assign(sweep="a-check", run_id=["c-0", "c-1", "c-2"]))
+        store.add_runs(runs.iloc[:3].assign(sweep="z-check", run_id=["d-0", "d-1", "d-2"]))
+    assert opened(laws_page).title[0].value == runs["sweep"].iloc[0]
+
+
 @pytest.mark.parametrize(("section", "figures"), SECTIONS.items())
 def test_a_link_opens_one_section_of_the_laws_and_draws_that_only(filled, section, figures):
     app = opened(laws_page, view=section)
@@ -174,6 +190,8 @@ def test_sliders_ask_what_is_expected_off_the_optimum(filled):
     after = {metric.label: metric.value for metric in app.metric}
     assert after["learning rate, peak"] == before["learning rate, peak"]
     assert float(after["loss there, nats a token"]) > float(before["loss there, nats a token"])
+    linked = opened(predict_page, params="7M", tokens="140M", if_lr="2")
+    assert {metric.label: metric.value for metric in linked.metric} == after
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

@@ -103,6 +103,22 @@ def test_questions_that_a_law_cannot_take_are_refused(
     assert ran.err.count("\n") == 1
 
 
+def test_a_plan_on_width_and_depth_is_for_a_target_of_that_shape(
+    invoke: Invoke, shaped_file: Path
+) -> None:
+    shape = ("--width", 2048, "--depth", 20)
+    ask = ("plan", "--runs", shaped_file, *TARGET, "--n", 2, "--json")
+    plan = json.loads(invoke(*ask, *shape).out)
+    predicted = json.loads(invoke("predict", "--runs", shaped_file, *TARGET, *shape, "--json").out)
+    assert plan["expected_regret_pct"]["now"] == predicted["regret_pct"]["expected"]
+    for run in plan["runs"]:
+        assert run["params"] == 12 * run["depth"] * run["width"] ** 2
+    invoke("law", "fit", "--runs", shaped_file, "--axes", "width,tokens", "--name", "wide")
+    refused = invoke(*ask, "--law", "wide")
+    assert refused.code == 2
+    assert "give the target's width" in refused.err
+
+
 def test_from_python(shaped_file: Path) -> None:
     law = hl.fit(shaped_file, axes=("width", "depth", "tokens"), n_draws=20)
     prediction = law.predict(1e9, 2e10, width=2048, depth=20)

@@ -49,6 +49,8 @@ def test_importing_the_package_loads_nothing(tmp_path: Path) -> None:
         ["db"],
         ["predict"],
         ["plan"],
+        ["emit"],
+        ["dashboard"],
         ["demo"],
     ],
 )
@@ -58,11 +60,11 @@ def test_help_loads_no_room(group: list[str], tmp_path: Path) -> None:
     assert not loaded & (HEAVY | rooms | {"pandas", "numpy", "scipy"})
 
 
-@pytest.mark.parametrize("answer", ["predict", "plan"])
+@pytest.mark.parametrize("answer", ["predict", "plan", "emit --framework pytorch"])
 def test_an_answer_from_a_file_loads_neither_database_nor_training(
     runs_file: Path, tmp_path: Path, answer: str
 ) -> None:
-    args = (answer, "--runs", runs_file, "--params", 1e8, "--tokens", 2e9)
+    args = (*answer.split(), "--runs", runs_file, "--params", 1e8, "--tokens", 2e9)
     loaded = imported_by(command(*args), tmp_path)
     assert not loaded & HEAVY
     assert not loaded & {"trainers", "hpo", "dashboards"}

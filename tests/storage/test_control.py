@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -106,3 +107,15 @@ def test_requests_wait_for_the_process_that_runs_the_sweep(store: Store) -> None
     store.release_sweep("ladder", ME, "done")
     store.claim_sweep("ladder", ME)
     assert [request.id for request in store.requests("ladder")] == [first]
+
+
+def test_legs_that_run_and_states_taken_over_are_found_without_reading_all(store: Store) -> None:
+    store.begin_leg("ladder", leg(0))
+    store.begin_leg("ladder", leg(1))
+    store.end_leg("ladder", 0, reached=1)
+    assert [record.number for record in store.legs("ladder", unended=True)] == [1]
+    own = replace(leg(2), origin_run_id=leg(2).run_id, origin_reports=1)
+    store.begin_leg("ladder", own)
+    assert not store.has_exploits("ladder")
+    store.begin_leg("ladder", replace(own, number=3, origin_run_id="another"))
+    assert store.has_exploits("ladder")

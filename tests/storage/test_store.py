@@ -326,3 +326,23 @@ store.add_runs(frame)
     assert store.sweep_names() == ["ladder"]
     store.add_runs(make_runs(3, sweep="wide"))
     assert len(store.runs("wide")) == 3
+
+
+def test_scales_are_counted_by_how_their_runs_ended(store: Store, make_runs: MakeRuns) -> None:
+    one_scale = {"params": 1e6, "tokens": 2e7, "sweep": "ladder"}
+    ends = {"status": ["completed", "diverged", "failed"], "loss": [3.0, np.nan, np.nan]}
+    store.add_runs(make_runs(3, **one_scale, **ends, run_id=["a-0", "a-1", "a-2"]))
+    larger = one_scale | {"params": 4e6, "loss": [2.5, 2.4], "seconds": [2.0, 3.0]}
+    store.add_runs(make_runs(2, **larger, run_id=["b-0", "b-1"]))
+    store.add_runs(make_runs(1, sweep="other", run_id=["c-0"]))
+    scales = store.scales("ladder")
+    assert scales["params"].tolist() == [1e6, 4e6]
+    assert scales["completed"].tolist() == [1, 2]
+    assert scales["diverged"].tolist() == [1, 0]
+    assert scales["failed"].tolist() == [1, 0]
+    assert scales["best_loss"].tolist() == [3.0, 2.4]
+    assert scales["seconds"].iloc[1] == 5.0
+    assert set(store.scales()["sweep"]) == {"ladder", "other"}
+    assert store.scales("other")["completed"].tolist() == [1]
+    with pytest.raises(NotFoundError, match="othr"):
+        store.scales("othr")
