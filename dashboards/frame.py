@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.elements.lib.layout_utils import LayoutConfig
+from streamlit.proto.PlotlyChart_pb2 import PlotlyChart
 
 from dashboards import session, theme
 from storage.errors import NotFoundError, StoreError
@@ -58,7 +61,11 @@ def need_runs(sweep: str) -> pd.DataFrame | None:
 
 
 def show_figure(
-    drawn: go.Figure, key: str, *, data: Callable[[], pd.DataFrame] | None = None
+    drawn: go.Figure,
+    key: str,
+    *,
+    data: Callable[[], pd.DataFrame] | None = None,
+    keeps_zoom: bool = False,
 ) -> None:
     """Show a figure in the page's colours, with its data to download where they are given.
 
@@ -66,12 +73,16 @@ def show_figure(
     ----------
     key : of the element, unique on the page; also the stem of the names of downloaded files.
     data : returns the figure's numbers as a frame, asked only when they are wanted.
+    keeps_zoom : where the figure is drawn again with other data, as its `uirevision` says.
     """
     scheme: theme.Scheme = "dark" if st.context.theme.type == "dark" else "light"
     drawn.update_layout(template=theme.template(scheme))
     drawn.update_layout(paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
     config = FIGURE_CONFIG | {"toImageButtonOptions": {"format": "svg", "filename": key}}
-    st.plotly_chart(drawn, theme=None, key=key, config=config)
+    if keeps_zoom:
+        _show_in_place(drawn, key, config)
+    else:
+        st.plotly_chart(drawn, theme=None, key=key, config=config)
     if data is not None:
         st.download_button(
             "CSV",
@@ -82,6 +93,17 @@ def show_figure(
             type="tertiary",
             on_click="ignore",
         )
+
+
+def _show_in_place(drawn: go.Figure, key: str, config: Mapping[str, object]) -> None:
+    """Show a figure as `st.plotly_chart` does, but as one element whatever its data are.
+
+    Streamlit 1.67 names the element by the data, so the browser would throw the figure and its zoom
+    away whenever a run ends.
+    """
+    chart = PlotlyChart(id=f"figure-{key}", spec=drawn.to_json(), config=json.dumps(config))
+    layout = LayoutConfig(width="stretch", height=int(drawn.layout.height))
+    st.container()._enqueue("plotly_chart", chart, layout_config=layout)
 
 
 def _nothing_yet(why: str) -> None:

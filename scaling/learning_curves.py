@@ -14,9 +14,14 @@ Everything but three shape parameters is integrated out in closed form, curve by
 
 - c cancels between neighbours, a ~ N(μ, κ·σ²), and σ² ~ inverse gamma about the typical wandering
   of all curves: every forecast is a Student t, whose tails stay heavy while reports are few;
-- b, p, κ and μ, which is 0 or the typical a of all curves, lie on a grid. The weights of its cells are learned from all curves at once by
-  expectation maximisation, so that the longer ones tell how much the others will still fall
-  (empirical Bayes: curves of one task share their shapes). A forecast is the mixture.
+- b, p, κ and μ, which is 0 or the typical a of all curves, lie on a grid. The weights of its cells
+  are learned from all curves at once by expectation maximisation, so that the longer ones tell how
+  much the others will still fall (empirical Bayes: curves of one task share their shapes). A
+  forecast is the mixture.
+
+Where curves are alike, a short one is expected to fall as the others did, whatever its own noise;
+where they are not, by its own slope. The spread says how well one end is known by itself. What is
+unknown of all ends alike is part of it, so two ends may be ranked more surely than either is known.
 
 The cost is a few products of (n_curves, n_reports) with (n_reports, n_cells) matrices.
 """

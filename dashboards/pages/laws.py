@@ -22,7 +22,9 @@ from scaling.axes import listed, shape_axes
 from scaling.backtest import compare
 from scaling.errors import LawError
 from scaling.law import Law
+from storage.columns import PARAMS, TOKENS
 
+MOST_DRAWN = 5_000  # runs drawn one by one; more make a page slow and no clearer
 NEEDS_RUNS = "This needs the runs behind the law, and the database does not have them."
 
 
@@ -56,6 +58,18 @@ def show() -> None:
 def _runs(chosen: ChosenLaw) -> pd.DataFrame:
     assert chosen.runs is not None, "sections that need runs are not shown without"
     return chosen.runs
+
+
+def _shown(chosen: ChosenLaw) -> pd.DataFrame:
+    """Return the runs to draw one by one: all, or of very many the same share of each scale."""
+    runs = _runs(chosen)
+    if len(runs) <= MOST_DRAWN:
+        return runs
+    st.caption(f"{MOST_DRAWN:,} of {len(runs):,} runs are shown, the same share of each scale.")
+    drawn: pd.DataFrame = runs.groupby([PARAMS, TOKENS]).sample(
+        frac=MOST_DRAWN / len(runs), random_state=0
+    )
+    return drawn
 
 
 def _show_optimum(chosen: ChosenLaw) -> None:
@@ -104,7 +118,7 @@ def _show_drift(law: Law) -> None:
 
 
 def _show_surface(chosen: ChosenLaw) -> None:
-    frame.show_figure(plot_basins(get_basins_info(_runs(chosen), chosen.law)), "basins")
+    frame.show_figure(plot_basins(get_basins_info(_shown(chosen), chosen.law)), "basins")
 
 
 def _show_constants(chosen: ChosenLaw) -> None:
@@ -147,7 +161,7 @@ def _standing(axes: tuple[str, ...], *, chosen: bool) -> str:
 
 
 def _show_residuals(chosen: ChosenLaw) -> None:
-    info = get_residuals_info(chosen.law, _runs(chosen))
+    info = get_residuals_info(chosen.law, _shown(chosen))
     st.write(
         f"{info.within:.0%} of the runs lie in the band that should hold 90 %. The law trusts runs "
         "near the optimum most."

@@ -40,7 +40,7 @@ def _show_live(sweep: str, state_before: str) -> None:
     st.subheader("Who took over whose state")
     drawn = plot_lineage(info)
     drawn.update_layout(uirevision="lineage")
-    frame.show_figure(drawn, "lineage", data=lambda: lineage)
+    frame.show_figure(drawn, "lineage", data=lambda: lineage, keeps_zoom=True)
     st.caption(
         "A lane a run, the best on top; an arrow goes from the run whose state was taken to the "
         "one that went on from it. Dark blue legs were among the best at their report, yellow ones "
@@ -77,7 +77,7 @@ def _show_schedules(lineage: pd.DataFrame, record: SweepRecord) -> None:
     st.subheader("The schedules found")
     drawn = plot_schedules(info)
     drawn.update_layout(uirevision="schedules")
-    frame.show_figure(drawn, "schedules", data=lambda: info.schedule)
+    frame.show_figure(drawn, "schedules", data=lambda: info.schedule, keeps_zoom=True)
     st.caption(
         "Each line is what the weights of one run went through, whichever runs trained them; blue "
         "ended with the least loss, yellow with the most. Red is the best run's schedule:"

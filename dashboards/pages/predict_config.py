@@ -8,7 +8,8 @@ import streamlit as st
 from dashboards import theme
 from dashboards.pages.predict_target import Wanted
 from scaling.adjusted import Answer
-from scaling.emit import FRAMEWORKS, emit, plan_training
+from scaling.emit import FRAMEWORKS, emit
+from scaling.planned_training import plan_training
 from storage.columns import BATCH_TOKENS, WARMUP_TOKENS, WEIGHT_DECAY
 
 EXTENSIONS = {"python": "py", "toml": "toml", "bash": "sh", "yaml": "yaml"}

@@ -218,7 +218,7 @@ def _show_history(runs: pd.DataFrame) -> None:
     )
     drawn = plot_history(info)
     drawn.update_layout(uirevision=f"{measure}-{against}")
-    frame.show_figure(drawn, "history-figure", data=lambda: history_frame(info))
+    frame.show_figure(drawn, "history-figure", data=lambda: history_frame(info), keeps_zoom=True)
 
 
 def _show_curves(runs: pd.DataFrame, running: pd.DataFrame) -> None:
@@ -258,7 +258,7 @@ def _show_figure(
     """Show a figure under its heading; it keeps its zoom when it is drawn again."""
     st.subheader(heading)
     drawn.update_layout(uirevision=key)
-    frame.show_figure(drawn, key, data=None if data is None else lambda: data)
+    frame.show_figure(drawn, key, data=None if data is None else lambda: data, keeps_zoom=True)
 
 
 def _show_file(record: SweepRecord) -> None:

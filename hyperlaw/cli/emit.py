@@ -63,7 +63,8 @@ def emit(
     predicted, by a rule, as in the runs, or given here.
     """
     from hyperlaw.output import print_json
-    from scaling.emit import emit, plan_training
+    from scaling.emit import emit
+    from scaling.planned_training import plan_training
     from storage.columns import BATCH_TOKENS, WARMUP_TOKENS
 
     answered, _, of_law = answer_from(

@@ -120,6 +120,14 @@ def test_the_backtest_leaves_out_as_many_scales_as_are_asked_for(filled):
     assert all("The measured run nearest" in text.value for text in app.markdown if text.value)
 
 
+def test_of_very_many_runs_a_share_of_each_scale_is_drawn(filled, monkeypatch):
+    monkeypatch.setattr("dashboards.pages.laws.MOST_DRAWN", 48)
+    app = opened(laws_page, view="loss surface")
+    assert any("48 of 96 runs are shown" in text.value for text in app.caption)
+    assert charts(app) == 1
+    assert not any("are shown" in text.value for text in opened(laws_page).caption)
+
+
 def test_a_section_that_the_runs_cannot_carry_says_why(database, runs):
     two = runs[runs["tokens"].isin(sorted(runs["tokens"].unique())[:2])]
     with Store.open(database) as store:

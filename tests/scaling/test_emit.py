@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from scaling.adjusted import Answer, answer
-from scaling.emit import FRAMEWORKS, GIVEN, OF_THE_RUNS, emit, plan_training
+from scaling.emit import FRAMEWORKS, emit
 from scaling.errors import LawError
 from scaling.fitting import fit_law
 from scaling.law import Law
+from scaling.planned_training import GIVEN, OF_THE_RUNS, plan_training
 
 TARGET = {"params": 1e9, "tokens": 2e10}
 CONTEXT = 4096
