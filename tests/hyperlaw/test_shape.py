@@ -18,7 +18,7 @@ def shaped_file(tmp_path: Path) -> Path:
     """Runs under muP of four widths and two depths, whose optimal rate stays where it is."""
     rng = np.random.default_rng(0)
     tables = []
-    for width in (64, 128, 256, 512):
+    for width in (16, 32, 64, 128, 256, 512):
         for depth in (2, 6):
             params = 12.0 * depth * width**2
             for tokens in (10 * params, 40 * params):
