@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
-from streamlit.elements.lib.layout_utils import LayoutConfig
-from streamlit.proto.PlotlyChart_pb2 import PlotlyChart
 
 from dashboards import session, theme
 from storage.errors import NotFoundError, StoreError
@@ -61,11 +58,7 @@ def need_runs(sweep: str) -> pd.DataFrame | None:
 
 
 def show_figure(
-    drawn: go.Figure,
-    key: str,
-    *,
-    data: Callable[[], pd.DataFrame] | None = None,
-    keeps_zoom: bool = False,
+    drawn: go.Figure, key: str, *, data: Callable[[], pd.DataFrame] | None = None
 ) -> None:
     """Show a figure in the page's colours, with its data to download where they are given.
 
@@ -73,16 +66,12 @@ def show_figure(
     ----------
     key : of the element, unique on the page; also the stem of the names of downloaded files.
     data : returns the figure's numbers as a frame, asked only when they are wanted.
-    keeps_zoom : where the figure is drawn again with other data, as its `uirevision` says.
     """
     scheme: theme.Scheme = "dark" if st.context.theme.type == "dark" else "light"
     drawn.update_layout(template=theme.template(scheme))
     drawn.update_layout(paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
     config = FIGURE_CONFIG | {"toImageButtonOptions": {"format": "svg", "filename": key}}
-    if keeps_zoom:
-        _show_in_place(drawn, key, config)
-    else:
-        st.plotly_chart(drawn, theme=None, key=key, config=config)
+    st.plotly_chart(drawn, theme=None, key=key, config=config)
     if data is not None:
         st.download_button(
             "CSV",
@@ -93,17 +82,6 @@ def show_figure(
             type="tertiary",
             on_click="ignore",
         )
-
-
-def _show_in_place(drawn: go.Figure, key: str, config: Mapping[str, object]) -> None:
-    """Show a figure as `st.plotly_chart` does, but as one element whatever its data are.
-
-    Streamlit 1.67 names the element by the data, so the browser would throw the figure and its zoom
-    away whenever a run ends.
-    """
-    chart = PlotlyChart(id=f"figure-{key}", spec=drawn.to_json(), config=json.dumps(config))
-    layout = LayoutConfig(width="stretch", height=int(drawn.layout.height))
-    st.container()._enqueue("plotly_chart", chart, layout_config=layout)
 
 
 def _nothing_yet(why: str) -> None:

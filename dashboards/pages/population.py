@@ -38,9 +38,7 @@ def _show_live(sweep: str, state_before: str) -> None:
     info = get_lineage_info(lineage)
     st.caption(_summary(info, record))
     st.subheader("Who took over whose state")
-    drawn = plot_lineage(info)
-    drawn.update_layout(uirevision="lineage")
-    frame.show_figure(drawn, "lineage", data=lambda: lineage, keeps_zoom=True)
+    frame.show_figure(plot_lineage(info), "lineage", data=lambda: lineage)
     st.caption(
         "A lane a run, the best on top; an arrow goes from the run whose state was taken to the "
         "one that went on from it. Dark blue legs were among the best at their report, yellow ones "
@@ -75,9 +73,7 @@ def _show_schedules(lineage: pd.DataFrame, record: SweepRecord) -> None:
     if not info.settings:
         return
     st.subheader("The schedules found")
-    drawn = plot_schedules(info)
-    drawn.update_layout(uirevision="schedules")
-    frame.show_figure(drawn, "schedules", data=lambda: info.schedule, keeps_zoom=True)
+    frame.show_figure(plot_schedules(info), "schedules", data=lambda: info.schedule)
     st.caption(
         "Each line is what the weights of one run went through, whichever runs trained them; blue "
         "ended with the least loss, yellow with the most. Red is the best run's schedule:"

@@ -47,7 +47,14 @@ def show() -> None:
     record = session.store().sweep(sweep)
     n_runs = int(sweeps.loc[sweeps["name"] == sweep, "runs"].iloc[0])
     every = _refresh_seconds(record, n_runs)
-    st.fragment(_show_live, run_every=every)(sweep, record.state)
+    st.fragment(_show_standing, run_every=every)(sweep, record.state)
+    held = record.running_in is not None and st.toggle(
+        "Hold the figures",
+        key="hold",
+        bind="query-params",
+        help="They are drawn anew as runs end, which undoes a zoom; the numbers go on.",
+    )
+    st.fragment(_show_figures, run_every=None if held else every)(sweep)
     _show_file(record)
 
 
@@ -58,36 +65,43 @@ def _refresh_seconds(record: SweepRecord, n_runs: int) -> float | None:
     return None if record.state == DONE else SLOW_REFRESH_SECONDS
 
 
-def _show_live(sweep: str, state_before: str) -> None:
-    """Show all that changes while the sweep runs."""
+def _show_standing(sweep: str, state_before: str) -> None:
+    """Show how the sweep stands: numbers, what runs and what failed."""
     record = session.store().sweep(sweep)
     if record.state != state_before:
         st.rerun()
     legs = session.running(record)
     counts = standing.counts_of(sweep, legs)
-    runs = session.runs(sweep)
-    failed = int(counts[FAILED].sum())
     far = standing.progress_of(record, counts, legs)
-    running = running_now(legs)
     # A container each: what comes and goes in one must not make the browser draw the others anew.
     with st.container():
         standing.show_state(record)
-        show_controls(record, failed)
+        show_controls(record, int(counts[FAILED].sum()))
     with st.container():
         _show_numbers(far, counts, is_done=record.state == DONE)
     if counts.empty:
         st.info("None of its runs has begun yet.")
         return
     with st.container():
-        _show_progress(counts, far)
+        _show_running(running_now(legs))
     with st.container():
-        _show_running(running)
+        _show_failures(session.runs(sweep))
+
+
+def _show_figures(sweep: str) -> None:
+    """Show the figures of the sweep as it is now."""
+    record = session.store().sweep(sweep)
+    legs = session.running(record)
+    counts = standing.counts_of(sweep, legs)
+    if counts.empty:
+        return
+    runs = session.runs(sweep)
     with st.container():
-        _show_failures(runs)
+        _show_progress(counts, standing.progress_of(record, counts, legs))
     with st.container():
         _show_history(runs)
     with st.container():
-        _show_curves(runs, running)
+        _show_curves(runs, running_now(legs))
     with st.container():
         _show_rounds(record)
 
@@ -216,9 +230,7 @@ def _show_history(runs: pd.DataFrame) -> None:
         against="time" if against == "time" else "order",
         measure="excess" if measure == "excess" else "loss",
     )
-    drawn = plot_history(info)
-    drawn.update_layout(uirevision=f"{measure}-{against}")
-    frame.show_figure(drawn, "history-figure", data=lambda: history_frame(info), keeps_zoom=True)
+    frame.show_figure(plot_history(info), "history-figure", data=lambda: history_frame(info))
 
 
 def _show_curves(runs: pd.DataFrame, running: pd.DataFrame) -> None:
@@ -255,10 +267,9 @@ def _show_rounds(record: SweepRecord) -> None:
 def _show_figure(
     drawn: go.Figure, key: str, heading: str, data: pd.DataFrame | None = None
 ) -> None:
-    """Show a figure under its heading; it keeps its zoom when it is drawn again."""
+    """Show a figure under its heading."""
     st.subheader(heading)
-    drawn.update_layout(uirevision=key)
-    frame.show_figure(drawn, key, data=None if data is None else lambda: data, keeps_zoom=True)
+    frame.show_figure(drawn, key, data=None if data is None else lambda: data)
 
 
 def _show_file(record: SweepRecord) -> None:
