@@ -42,8 +42,15 @@ def _check_population(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
     yield from problems(spec, trainer)
 
 
+def _check_freeze_thaw(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
+    from hpo.frozen_runs import problems
+
+    yield from problems(spec)
+
+
 METHOD_CHECKS: Mapping[str, Callable[[SweepSpec, Kind], Iterable[Problem]]] = {
     "bayesian": _check_bayesian,
+    "freeze-thaw": _check_freeze_thaw,
     "law-guided": _check_law_guided,
     "population": _check_population,
 }

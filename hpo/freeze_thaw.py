@@ -3,9 +3,12 @@
 A run is trained in legs and frozen between them. Two models say what comes next: learning curves
 (`scaling.learning_curves`) forecast where each run will end and how surely, and a Gaussian process
 (`hpo.gaussian_process`) over settings learns from these forecasts which further settings are worth
-a first leg (freeze-thaw: Swersky et al. 2014, arXiv 1406.3896; second-hand, not checked). Half of
-the budget goes into first legs, the other half into thawing, each time of the run with the highest
-expected improvement of the lowest loss for each report that it has yet to make. What it takes to
+a first leg (freeze-thaw: Swersky et al. 2014, arXiv 1406.3896; second-hand, not checked).
+
+Half of the budget goes into first legs, the other half into thawing, in turns of two: the run with
+the lowest forecast, and the one that may yet beat the lowest loss, by expected improvement for each
+report that it has to go. So a wrong leader is found out and a right one is finished (the two halves
+of top-two sampling: Russo 2016, arXiv 1602.08448; second-hand, not checked). What it takes to
 finish the run with the lowest forecast is never spent on others.
 
 The process sees ranks of forecasts as normal scores, not losses: what diverges or stays at chance
@@ -230,16 +233,23 @@ class FreezeThaw:
         end, sd = forecast.end[frozen], forecast.end_sd[frozen]
         seen = np.array([len(self._runs[number].losses) for number in numbers])
         to_go = self._n_reports - seen
-        # Where no gain is left to doubles, the lowest forecast.
-        chosen = int(np.lexsort((end, -_expected_improvement(best.loss, end, sd) / to_go))[0])
-        reports = next(leg for leg in self._legs if leg > seen[chosen])
         favourite = int(np.argmin(end))
+        chosen = favourite
+        if self._n_thaws() % 2:
+            # Where no gain is left to doubles, the lowest forecast.
+            chosen = int(np.lexsort((end, -_expected_improvement(best.loss, end, sd) / to_go))[0])
+        reports = next(leg for leg in self._legs if leg > seen[chosen])
         spared = left - (reports - seen[chosen])
         if end[favourite] < best.loss and spared < to_go[favourite]:
             chosen, reports = favourite, self._n_reports
         run = self._runs[numbers[chosen]]
         run.asked = min(reports, len(run.losses) + left)
         return Leg(numbers[chosen], run.setting, run.asked)
+
+    def _n_thaws(self) -> int:
+        """Return how many legs but the first were begun."""
+        reached = [max(run.asked, len(run.losses)) for run in self._runs.values()]
+        return sum(start < reports for reports in reached for start in self._legs[:-1])
 
     def _propose(self, pool: Array, told: Sequence[_Run]) -> Array:
         """Return the point of the pool with the highest expected improvement."""

@@ -54,12 +54,19 @@ def _bayesian(launch: Launch) -> Strategy:
     return build(launch.spec, launch.ladder, launch.store)
 
 
+def _freeze_thaw(launch: Launch) -> Strategy:
+    from hpo.frozen_runs import FrozenRuns
+
+    return FrozenRuns(launch.spec, launch.ladder[0])
+
+
 BUILDERS: Mapping[str, Callable[[Launch], Strategy]] = {
     "transfer": _planned,
     "grid": _planned,
     "random": _planned,
     "listed": _planned,
     "bayesian": _bayesian,
+    "freeze-thaw": _freeze_thaw,
     "law-guided": _law_guided,
     "population": _population,
 }
