@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hpo.ladder import Scale
 from hpo.planned import Planned, plan_points
+from hpo.planned import runs_by_scale as planned_by_scale
 from hpo.schema import SweepSpec
 from hpo.strategy import Strategy
 from storage.store import Store
@@ -71,6 +72,16 @@ BUILDERS: Mapping[str, Callable[[Launch], Strategy]] = {
     "population": _population,
 }
 """By the name of the method. A builder imports what it needs when it is called."""
+
+
+def runs_by_scale(spec: SweepSpec, ladder: Sequence[Scale]) -> tuple[int, ...]:
+    """How many runs each scale of the ladder has, as far as that is known beforehand."""
+    if spec.search.method != "law-guided":
+        return planned_by_scale(spec, ladder)
+    from hpo.law_guided import first_round
+
+    scales = [scale for scale, _ in first_round(spec, ladder)]
+    return tuple(scales.count(scale) for scale in ladder)
 
 
 def build_strategy(launch: Launch) -> Strategy:

@@ -34,12 +34,14 @@ def run_row(sweep: str, point: Point, config: RunConfig, report: Report) -> Row:
 
 
 def stopped_row(sweep: str, point: Point, config: RunConfig, report: Report) -> Row:
-    """The row of a run that was stopped before its end: its loss, tokens and compute so far."""
+    """The row of a run that was stopped before its end: its loss and compute so far.
+
+    As of one that diverged, `tokens` is the budget that it had: they are runs of one scale.
+    """
     return {
         **run_row(sweep, point, config, report),
         columns.LOSS: report.loss,
         columns.STATUS: columns.STOPPED,
-        columns.TOKENS: report.tokens,
     }
 
 

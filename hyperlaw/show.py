@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from hyperlaw import output
 from hyperlaw.output import Cell, Form, frame_table, print_line
+from storage.columns import STATUSES, STOPPED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,8 +170,7 @@ def print_plan(plan: SweepPlan) -> None:
     )
     spec = plan.spec
     output.print_note(
-        f"sweep '{spec.name}': {plan.n_runs} runs of trainer {spec.trainer} "
-        f"({spec.parametrization}), about {output.compute(plan.flops)} in all"
+        f"sweep '{spec.name}', trainer {spec.trainer} ({spec.parametrization}): {plan.summary}"
     )
     output.stderr().print(frame_table(plan.table(), cells))
 
@@ -270,10 +270,11 @@ def yes_or_no(value: bool) -> str:
 
 def print_scales(scales: pd.DataFrame) -> None:
     """Print how the runs of each scale ended, and the best of them; see `sweeps.scale_counts`."""
+    ends = [name for name in STATUSES if name != STOPPED or scales[STOPPED].any()]
     cells = (
         N,
         D,
-        *(Cell(name, right=True) for name in ("completed", "diverged", "failed")),
+        *(Cell(name, right=True) for name in ends),
         Cell("loss", "best loss", output.loss, right=True),
         Cell("lr", "at lr", output.rate, right=True),
         Cell("batch_tokens", "and batch", output.whole, right=True),

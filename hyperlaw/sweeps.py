@@ -26,7 +26,7 @@ class SweepPlan:
     ----------
     spec, text : what the file says, parsed and as it stands.
     ladder : the scales, by compute.
-    runs : how many runs each scale has.
+    runs : how many runs each scale has, as far as that is known beforehand.
     """
 
     spec: SweepSpec
@@ -38,6 +38,19 @@ class SweepPlan:
     def n_runs(self) -> int:
         """Runs in all."""
         return sum(self.runs)
+
+    @property
+    def summary(self) -> str:
+        """What is run, in words: ``96 runs, about 1.1e+15 FLOP in all``."""
+        from hpo.search_keys import FreezeThawSearch, LawGuidedSearch
+        from hyperlaw.output import compute
+
+        search, runs = self.spec.search, f"{self.n_runs} runs"
+        if isinstance(search, LawGuidedSearch):
+            return f"{runs} to begin with, then as the law asks, {compute(search.flops)} at most"
+        if isinstance(search, FreezeThawSearch):
+            return f"legs of many runs, as long as {runs} in all, {compute(self.flops)}"
+        return f"{runs}, about {compute(self.flops)} in all"
 
     @property
     def flops(self) -> float:
@@ -70,7 +83,7 @@ def plan_file(path: Path) -> SweepPlan:
 def plan_text(text: str, source: str) -> SweepPlan:
     """Check the text of a sweep file; `source` is its name in errors."""
     from hpo.ladder import resolve_ladder
-    from hpo.planned import runs_by_scale
+    from hpo.methods import runs_by_scale
     from hpo.spec import parse_spec
 
     spec = parse_spec(text, source)

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboards.failures import failures
 from dashboards.pages.overview import overview
-from dashboards.pages.sweep import failures
 from storage.curves import Curve
 from storage.drivers import Driver
 from storage.legs import LegRecord
