@@ -16,6 +16,9 @@ costs no resolution among the good, and no unit or outlier needs treatment. How 
 to be trusted is its nugget, found with the rest: the spreads of the forecasts would not say, since
 most of what is unknown about short curves, how much all of them will still fall, moves no rank.
 
+As with every search that cuts runs short, where a sixteenth of a training says the opposite of its
+end, whole trainings of random settings find more.
+
 An `ask` takes a forecast of all curves, linear in runs × reports, and at a first leg a Gaussian
 process of at most `THINNED` runs, whatever the number of runs; its hyperparameters are found anew
 at every quarter more runs.
@@ -30,6 +33,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
+from threadpoolctl import threadpool_limits
 
 from hpo.encoding import Array, Counts, features, from_cube, snap, to_cube
 from hpo.fields import Value
@@ -207,7 +211,9 @@ class FreezeThaw:
         pool = self._unused(self._pool(told) if by_model else self._points)
         if not len(pool):
             return None
-        point = self._propose(pool, told) if by_model else pool[0]
+        # Small matrices on cores that train: threads of BLAS would wait for each other for seconds.
+        with threadpool_limits(1):
+            point = self._propose(pool, told) if by_model else pool[0]
         number = max(self._runs, default=-1) + 1
         if self._table is None:
             setting: Mapping[str, Value] = from_cube(self._space, point)
