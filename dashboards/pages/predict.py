@@ -105,7 +105,7 @@ def _with_sequences(card: Card, prediction: Prediction, context: int) -> Card:
     if batch is None or not card.label.startswith("batch"):
         return card
     counts = [max(1, round(tokens / context)) for tokens in (batch.value, batch.low, batch.high)]
-    sequences = f"{counts[0]:,} sequences ({counts[1]:,} – {counts[2]:,})"
+    sequences = f"{counts[0]:,} sequence{'s' * (counts[0] != 1)} ({counts[1]:,} – {counts[2]:,})"
     return card._replace(interval=f"{card.interval} tokens; {sequences}")
 
 
