@@ -41,10 +41,14 @@ def choose_sweep(sweeps: pd.DataFrame) -> str:
     newest_first = list(reversed(sweeps["name"].tolist()))
     # A small sweep that checks a law is newer than the law's own, and has less to show.
     largest = str(sweeps["name"].iloc[int(sweeps["runs"].to_numpy().argmax())])
-    chosen = st.sidebar.selectbox(
-        "Sweep", newest_first, index=newest_first.index(largest), key=SWEEP, bind="query-params"
-    )
-    return str(chosen)
+    # A default is left out of the URL, and would be another sweep as sweeps grow: so there is none.
+    if st.session_state.get(SWEEP, st.query_params.get(SWEEP)) not in newest_first:
+        if SWEEP in st.session_state:
+            st.session_state[SWEEP] = largest  # it was cleared, or is no more
+        else:
+            st.query_params[SWEEP] = largest
+    chosen = st.sidebar.selectbox("Sweep", newest_first, index=None, key=SWEEP, bind="query-params")
+    return largest if chosen is None else str(chosen)
 
 
 def need_runs(sweep: str) -> pd.DataFrame | None:

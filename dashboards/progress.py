@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 import yaml
@@ -25,7 +25,9 @@ from storage.columns import (
     STOPPED,
     TOKENS,
 )
-from storage.legs import LegRecord
+
+if TYPE_CHECKING:
+    from storage.legs import LegRecord
 
 POPULATION: Final = "population"
 LAW_GUIDED: Final = "law-guided"

@@ -10,58 +10,22 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from dashboards import report_figures, report_text, theme
-from scaling.backtest import HeldOut
-from scaling.law import Law
-from scaling.prediction import Prediction
-from storage.curves import Curve
+from dashboards import report_figures, report_scaling, report_search, report_text, theme
+from dashboards.report_content import ReportContent
+from dashboards.report_parts import Section, as_json
 
 PACKAGES = ("hyperlaw", "numpy", "pandas", "optuna", "ray", "torch")
 
 
 class ReportError(RuntimeError):
     """The report could not be written where it was asked to be."""
-
-
-@dataclass(frozen=True)
-class ReportContent:
-    """What a report is made of. Of what is left out, the report says how to get it.
-
-    Attributes
-    ----------
-    title : the report's heading, such as the sweep's name.
-    law : fitted to `runs`.
-    runs : a checked runs table.
-    prediction : the law's, for the target; None where no target was named.
-    curves : learning curves by run_id.
-    held_out : checks of the law on scales that it did not see.
-    comparison : frame of `scaling.backtest.compare` or `backtest`.
-    sweep_text : the sweep file, where the runs come from a sweep.
-    generated : when the report was made, with its time zone.
-    next_commands : command lines worth typing next.
-    """
-
-    title: str
-    law: Law
-    runs: pd.DataFrame
-    prediction: Prediction | None = None
-    curves: Mapping[str, Curve] = field(default_factory=dict)
-    held_out: Sequence[HeldOut] = ()
-    comparison: pd.DataFrame | None = None
-    sweep_text: str | None = None
-    generated: datetime = field(default_factory=lambda: datetime.now(UTC))
-    next_commands: Sequence[str] = ()
 
 
 def write_report(path: str | Path, content: ReportContent) -> None:
@@ -108,24 +72,32 @@ def render_report(content: ReportContent) -> str:
         content=content,
         law=content.law,
         prediction=content.prediction,
-        figures=report_figures.draw(
-            content.law,
-            content.runs,
-            prediction=content.prediction,
-            curves=content.curves,
-            held_out=content.held_out,
-            comparison=content.comparison,
-        ),
+        figures=report_figures.draw(content),
+        sections=_sections(content),
         text=report_text,
         counts=report_text.status_counts(content.runs),
         generated=content.generated.strftime("%d %B %Y, %H:%M %Z").strip(),
         versions=_versions(),
         plotly_js=Markup(get_plotlyjs()),
         templates={
-            scheme: report_figures.as_json(theme.template(scheme).to_plotly_json())
-            for scheme in ("light", "dark")
+            scheme: as_json(theme.template(scheme).to_plotly_json()) for scheme in ("light", "dark")
         },
     )
+
+
+def _sections(content: ReportContent) -> dict[str, Section]:
+    """Return the sections that this report's data support, by their anchors."""
+    found = {
+        "plan": report_scaling.next_runs(content),
+        "transfer": report_scaling.transfer(content),
+        "compute": report_scaling.compute(content),
+        "importance": report_search.importance(content),
+        "search": report_search.search(content),
+        "rounds": report_search.rounds(content),
+        "population": report_search.population(content),
+        "failures": report_search.failures(content),
+    }
+    return {anchor: section for anchor, section in found.items() if section is not None}
 
 
 def _versions() -> list[tuple[str, str]]:

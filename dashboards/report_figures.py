@@ -1,39 +1,34 @@
-"""The report's figures, each with the sentence that tells how to read it, as JSON for its page."""
+"""The figures of the sections that every report has, each with how to read it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
-from markupsafe import Markup
-from plotly.io.json import to_json_plotly
+from numpy.typing import NDArray
 
 from dashboards import theme
 from dashboards.figures.basins import get_basins_info, plot_basins
-from dashboards.figures.curves import get_curves_info, plot_curves
+from dashboards.figures.curves import MAX_CURVES, get_curves_info, plot_curves
 from dashboards.figures.held_out import get_held_out_info, plot_held_out
 from dashboards.figures.law import get_law_info, plot_law
 from dashboards.figures.prediction import get_prediction_info, plot_prediction
 from dashboards.figures.published import get_published_info, plot_published
 from dashboards.figures.residuals import get_residuals_info, plot_residuals
+from dashboards.report_content import ReportContent
+from dashboards.report_parts import Panel, panel
 from dashboards.report_text import setting_title
 from scaling.backtest import HeldOut
 from scaling.law import Law
 from scaling.prediction import Prediction
 from scaling.published_law import experts_of
-from storage.columns import PARAMS
+from storage.columns import FAILED, LOSS, PARAMS, STATUS, TOKENS
 from storage.curves import Curve
 
-
-class Panel(NamedTuple):
-    """One figure on the page: its heading, how to read it, its height (px) and its JSON."""
-
-    heading: str
-    caption: str
-    height: int
-    json: Markup
+MAX_POINTS = 1_500
+"""Of a figure: of more runs some are drawn, evenly by loss, and the figure says so."""
 
 
 class ReportFigures(NamedTuple):
@@ -48,22 +43,14 @@ class ReportFigures(NamedTuple):
     published: tuple[Panel, ...]
 
 
-def draw(
-    law: Law,
-    runs: pd.DataFrame,
-    *,
-    prediction: Prediction | None,
-    curves: Mapping[str, Curve],
-    held_out: Sequence[HeldOut],
-    comparison: pd.DataFrame | None,
-) -> ReportFigures:
+def draw(content: ReportContent) -> ReportFigures:
     """Draw every figure that there is data for; a model size has one colour in all of them."""
-    unseen = [check.params for check in held_out]
-    sizes = tuple(sorted({float(size) for size in (*runs[PARAMS], *unseen)}))
+    law, runs, prediction = content.law, content.runs, content.prediction
+    held_out, comparison, sizes = content.held_out, content.comparison, content.sizes
     return ReportFigures(
         prediction=_prediction(prediction, law, runs) if prediction is not None else (),
         basins=_basins(law, runs, sizes),
-        curves=_curves(runs, curves, sizes),
+        curves=_curves(runs, content.curves, sizes),
         law=_law(law, runs, sizes, prediction, held_out),
         residuals=_residuals(law, runs, sizes),
         held_out=tuple(_held_out(check, law) for check in held_out),
@@ -83,17 +70,21 @@ def _prediction(prediction: Prediction, law: Law, runs: pd.DataFrame) -> tuple[P
 
 def _basins(law: Law, runs: pd.DataFrame, sizes: tuple[float, ...]) -> tuple[Panel, ...]:
     info = get_basins_info(runs, law)._replace(sizes=sizes)
+    room = MAX_POINTS // len(info.panels)
     panels = []
     for one in info.panels:
-        drawn = plot_basins(info._replace(panels=(one._replace(title=""),)))
-        panels.append(panel(drawn, one.title, ""))
+        kept = _evenly(one.points, room)
+        shown = one._replace(title="", points=one.points.iloc[kept])
+        drawn = plot_basins(info._replace(panels=(shown,)))
+        panels.append(panel(drawn, one.title, _how_many(len(kept), len(one.points))))
     return tuple(panels)
 
 
 def _curves(
     runs: pd.DataFrame, curves: Mapping[str, Curve], sizes: tuple[float, ...]
 ) -> tuple[Panel, ...]:
-    info = get_curves_info(runs, curves)._replace(sizes=sizes)
+    n_curves = int((runs[STATUS] != FAILED).sum()) if len(runs) > MAX_CURVES else None
+    info = get_curves_info(runs, curves, n_curves=n_curves)._replace(sizes=sizes)
     if not info.curves:
         return ()
     caption = "Strong lines are the best run of each scale; the others are faint."
@@ -131,6 +122,11 @@ def _residuals(law: Law, runs: pd.DataFrame, sizes: tuple[float, ...]) -> tuple[
         f"{info.within:.0%} of the runs lie in the band that should hold 90 %. "
         "The law trusts runs near the optimum most."
     )
+    kept = _evenly(info.points, MAX_POINTS)
+    caption = " ".join(filter(None, [caption, _how_many(len(kept), len(info.points))]))
+    info = info._replace(
+        points=info.points.iloc[kept], height=info.height[kept], band=info.band[kept]
+    )
     return (panel(plot_residuals(info), "What the law leaves unexplained", caption),)
 
 
@@ -153,15 +149,20 @@ def _published(comparison: pd.DataFrame, law: Law, sizes: tuple[float, ...]) -> 
     return (panel(plot_published(info), "What each law's setting costs", caption),)
 
 
-def panel(drawn: go.Figure, heading: str, caption: str) -> Panel:
-    """Take a figure apart for the page, which adds the template of its own colour scheme."""
-    drawn.layout.template = None
-    return Panel(heading, caption, int(drawn.layout.height), as_json(drawn.to_plotly_json()))
+def _evenly(points: pd.DataFrame, limit: int) -> NDArray[np.intp]:
+    """Choose places of at most about `limit` runs: the best of each scale, others evenly by loss.
+
+    They are in the table's order.
+    """
+    if len(points) <= limit:
+        return np.arange(len(points))
+    by_loss = points.reset_index(drop=True).sort_values(LOSS, kind="stable")
+    is_best = ~by_loss.duplicated([PARAMS, TOKENS])
+    others = by_loss.index[~is_best]
+    room = max(limit - int(is_best.sum()), 0)
+    spread = np.linspace(0, len(others) - 1, room).round().astype(int)
+    return np.sort(np.concatenate([by_loss.index[is_best], others[spread]]))
 
 
-def as_json(data: Mapping[str, Any]) -> Markup:
-    """Write plain data as JSON that no text in it can break out of a script element."""
-    text = to_json_plotly(data)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
+def _how_many(n_drawn: int, n_runs: int) -> str:
+    return "" if n_drawn == n_runs else f"{n_drawn:,} of {n_runs:,} runs are drawn, evenly by loss."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
+from dataclasses import asdict
 from typing import NamedTuple
 
 import pandas as pd
@@ -12,8 +14,10 @@ from dashboards import theme
 from scaling.backtest import HeldOut
 from scaling.evidence import setting_name
 from scaling.law import Law
+from scaling.loss_laws.law import LossLaw
 from scaling.prediction import Prediction
 from scaling.published import PUBLISHED
+from scaling.rules import Adjustment
 from storage.columns import (
     BATCH_TOKENS,
     LR,
@@ -26,6 +30,26 @@ from storage.columns import (
 
 SETTING_TITLES = {LR: "learning rate", BATCH_TOKENS: "batch"}
 SETTING_UNITS = {LR: "peak", BATCH_TOKENS: "tokens a step", WARMUP_TOKENS: "tokens"}
+TITLES = {
+    "answer": "The answer",
+    "plan": "The next runs",
+    "basins": "The basins",
+    "transfer": "Transfer across sizes",
+    "curves": "Learning curves",
+    "law": "The law",
+    "compute": "How to split compute",
+    "held-out": "The held-out check",
+    "published": "Published laws",
+    "importance": "Which settings matter",
+    "search": "How the search went",
+    "rounds": "What each round brought",
+    "population": "The population",
+    "failures": "Runs that failed",
+    "made": "How it was made",
+    "next": "What to type next",
+}
+"""Of sections in the table of contents, by anchor, in the order of the page."""
+ALWAYS = frozenset(("answer", "basins", "curves", "law", "held-out", "published", "made", "next"))
 NEAR, FAR = 100.0, 1000.0  # times the compute of the largest run
 
 
@@ -88,6 +112,25 @@ def extrapolation(prediction: Prediction) -> Badge:
     return Badge(f"{theme.listed(parts)} of the largest run", tone)
 
 
+def contents(sections: Container[str]) -> list[tuple[str, str]]:
+    """Return the table of contents: anchors and titles, in the order of the page."""
+    return [
+        (anchor, title)
+        for anchor, title in TITLES.items()
+        if anchor in ALWAYS or anchor in sections
+    ]
+
+
+def rule_sentence(rule: Adjustment) -> str:
+    """Say what a rule gives, and where it comes from."""
+    adjusted = asdict(rule)["values"]
+    values = theme.listed(
+        [f"{name} {theme.format_setting(name, value)}" for name, value in adjusted.items()]
+    )
+    second_hand = "" if rule.checked else ", quoted second-hand"
+    return f"{values}, by the {rule.rule} ({rule.source}{second_hand})"
+
+
 def status_counts(runs: pd.DataFrame) -> str:
     """Count the runs by how they ended: "96 runs: 90 completed and 6 diverged"."""
     counts = runs[STATUS].value_counts()
@@ -137,7 +180,7 @@ def scale_rows(law: Law) -> list[tuple[str, ...]]:
     ]
 
 
-def term_rows(law: Law) -> list[tuple[str, ...]]:
+def term_rows(law: Law | LossLaw) -> list[tuple[str, ...]]:
     """Return a row a constant of the law: its name, value, interval and meaning."""
     return [
         (

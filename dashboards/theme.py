@@ -34,6 +34,7 @@ TICKS: dict[Kind, dict[str, Any]] = {
     "loss": {"tickformat": "~g"},
 }
 TITLE_MARGIN = 56  # px
+MAX_STEPS = 5  # evenly spaced ones, of a log axis too short for digits
 MAX_NAMED = 6  # of a colour scale's values, in the legend
 POINT_LIMIT = 50_000
 """Above this many points a scatter is drawn by WebGL, which is faster and not as sharp."""
@@ -137,22 +138,34 @@ def log_axis(title: str, values: Iterable[float], kind: Kind) -> dict[str, Any]:
     kept = [float(value) for value in values if math.isfinite(value) and value > 0] or [1.0]
     low, high = math.log10(min(kept)), math.log10(max(kept))
     pad = max(0.04 * (high - low), 0.03)
-    decades = high - low + 2 * pad
+    first, last = low - pad, high + pad
     return {
         "type": "log",
         "title_text": title,
-        "range": [low - pad, high + pad],
-        "dtick": _log_ticks(decades, kind),
+        "range": [first, last],
         "minorloglabels": "complete",
         **TICKS[kind],
+        **_log_ticks(first, last, kind),
     }
 
 
-def _log_ticks(decades: float, kind: Kind) -> str | int:
-    """Return plotly's step: every digit (D1), 1, 2 and 5 (D2), or whole decades (1)."""
-    if decades < (1.0 if kind == "loss" else 0.7):
-        return "D1"
-    return "D2" if decades < 2.5 else 1
+def _log_ticks(first: float, last: float, kind: Kind) -> dict[str, Any]:
+    """Return plotly's step: every digit (D1), 1, 2 and 5 (D2), or whole decades (1).
+
+    Between two digits, where the axis would show one of these at most, ticks are evenly spaced (L).
+    """
+    decades = last - first
+    if decades >= (1.0 if kind == "loss" else 0.7):
+        return {"dtick": "D2" if decades < 2.5 else 1}
+    powers = range(math.floor(first), math.ceil(last))
+    digits = [k + math.log10(digit) for k in powers for digit in range(1, 11)]
+    if sum(first <= digit <= last for digit in set(digits)) > 1:
+        return {"dtick": "D1"}
+    width = 10**last - 10**first
+    power = 10.0 ** math.floor(math.log10(width / MAX_STEPS))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power * MAX_STEPS >= width)
+    fine = {"tickformat": ".2~e"} if kind == "rate" else {}
+    return {"dtick": f"L{step:.1g}", **fine}
 
 
 def format_count(value: float) -> str:

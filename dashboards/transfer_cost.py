@@ -6,17 +6,21 @@ it cheap. The law tells the cost with an interval; the runs of the largest scale
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
+from dashboards import theme
 from scaling.gaps import setting_gap
 from scaling.law import Law
 from scaling.prediction import Interval, Target
 from scaling.selection import usable
 from scaling.what_if import what_if
-from storage.columns import FLOPS, PARAMS, TOKENS
+from storage.columns import BATCH_TOKENS, FLOPS, LR, PARAMS, TOKENS
+
+NAMES = {LR: "learning rate", BATCH_TOKENS: "batch"}
 
 
 class TransferCost(NamedTuple):
@@ -28,7 +32,8 @@ class TransferCost(NamedTuple):
     source, target : N and D of the two scales.
     optimum, best : the optimum at the source and at the target, by setting.
     regret_pct : loss at the target with the transferred settings above its best, in %, by the law.
-    measured_pct : the run of the target that is nearest to those settings, over its best run.
+    measured_pct : the run of the target that is nearest to those settings, over its best run; NaN
+        where the runs have none of it.
     """
 
     settings: tuple[str, ...]
@@ -75,5 +80,30 @@ def get_transfer_cost(law: Law, runs: pd.DataFrame, settings: Sequence[str]) -> 
             float(outcome.regret_low[0]),
             float(outcome.regret_high[0]),
         ),
-        measured_pct=setting_gap(kept[at_target], {**best, **moved}).nearest_pct,
+        measured_pct=setting_gap(kept[at_target], {**best, **moved}).nearest_pct
+        if at_target.any()
+        else math.nan,
     )
+
+
+def cost_row(name: str, cost: TransferCost) -> dict[str, str]:
+    """Return a row of a table of costs: texts by heading."""
+    regret = cost.regret_pct
+    moved = [
+        f"{NAMES.get(setting, setting)} {theme.format_setting(setting, cost.optimum[setting])} "
+        f"(best there {theme.format_setting(setting, cost.best[setting])})"
+        for setting in cost.settings
+    ]
+    return {
+        "law": name,
+        "copied": theme.listed(moved),
+        "from N × D": _scale(cost.source),
+        "to N × D": _scale(cost.target),
+        "expected regret": f"{theme.format_percent(regret.value)} "
+        f"({theme.format_percent(regret.low)} to {theme.format_percent(regret.high)})",
+        "measured": theme.format_percent(cost.measured_pct),
+    }
+
+
+def _scale(scale: tuple[float, float]) -> str:
+    return f"{theme.format_count(scale[0])} × {theme.format_count(scale[1])}"

@@ -5,21 +5,25 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
+from hyperlaw.errors import InputError
 from hyperlaw.hints import command
 from hyperlaw.sources import RunSource, open_store
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dashboards.report import ReportContent
+    from dashboards.report_content import ReportContent
     from scaling.backtest import HeldOut
     from scaling.law import Law
-
+    from scaling.loss_laws.law import LossLaw
+    from storage.store import Store
 
 NEXT_SCALE: Final = 10
 """A reader without a target is shown to ask for this many times the largest measured scale."""
+PLANNED_RUNS: Final = 8
 
 
 def report_content(
@@ -47,27 +51,88 @@ def report_content(
     storage.errors.NotFoundError : no database or sweep of that name.
     scaling.errors.LawError : a held-out scale is one that the law was fitted to.
     """
-    from dashboards.report import ReportContent
+    from dashboards.figures.curves import choose_runs
+    from dashboards.report_content import ReportContent
+    from scaling.adjusted import answer
     from scaling.backtest import compare
-    from storage.columns import RUN_ID
+    from storage.columns import FAILED, RUN_ID, STATUS
 
-    curves, texts, checks = {}, [], []
+    of_sweeps: dict[str, Any] = {}
+    checks: list[HeldOut] = []
     if source.sweeps or held_out:
         with open_store(db) as store:
-            curves = store.curves([str(run_id) for run_id in source.runs[RUN_ID]])
-            texts = [text for name in source.sweeps if (text := store.sweep(name).spec_text)]
+            of_sweeps = _from_sweeps(store, source.sweeps)
+            drawn = choose_runs(source.runs[source.runs[STATUS] != FAILED])[RUN_ID]
+            of_sweeps["curves"] = store.curves([str(run_id) for run_id in drawn])
             checks = [check for name in held_out for check in checks_of(law, store.runs(name))]
+    answered = (
+        None if target is None else answer(law, source.runs, params=target[0], tokens=target[1])
+    )
     return ReportContent(
         title=title or law.name,
         law=law,
         runs=source.runs,
-        prediction=None if target is None else law.predict(*target),
-        curves=curves,
+        prediction=None if answered is None else answered.prediction,
+        rules=() if answered is None else answered.rules,
         held_out=checks,
         comparison=compare(law, source.runs),
-        sweep_text="\n---\n".join(texts) or None,
+        by_parametrization=_by_parametrization(source.runs),
+        loss_law=_loss_law(source.runs),
+        plan=None if target is None else _plan(source, law, target, db),
         next_commands=_next_commands(source, law, target, db),
+        **of_sweeps,
     )
+
+
+def _from_sweeps(store: Store, sweeps: Sequence[str]) -> dict[str, Any]:
+    """Return what the store knows of sweeps beside their runs, as fields of a report's content."""
+    texts = {name: text for name in sweeps if (text := store.sweep(name).spec_text)}
+    rounds = {name: records for name in sweeps if (records := store.rounds(name))}
+    lineages = {name: store.lineage(name) for name in sweeps if store.has_exploits(name)}
+    return {"sweep_texts": texts, "rounds": rounds, "populations": lineages}
+
+
+def _by_parametrization(runs: pd.DataFrame) -> dict[str, Law]:
+    """Fit a law to the runs of each parametrization, where there are several and each carries one.
+
+    Parametrizations differ in how their optima move, so one law of all says little of that.
+    """
+    from scaling.errors import LawError
+    from scaling.fitting import fit_law
+    from storage.columns import PARAMETRIZATION
+
+    kinds = sorted(runs[PARAMETRIZATION].dropna().unique()) if PARAMETRIZATION in runs else []
+    laws: dict[str, Law] = {}
+    for kind in kinds if len(kinds) > 1 else ():
+        own = runs[(runs[PARAMETRIZATION] == kind).to_numpy()]
+        with suppress(LawError):
+            laws[str(kind)] = fit_law(own, name=str(kind))
+    return laws
+
+
+def _loss_law(runs: pd.DataFrame) -> LossLaw | None:
+    """Fit a law of the best loss of each scale; None where the runs do not carry one."""
+    from scaling.errors import LawError
+    from scaling.loss_laws.choice import fit_form
+
+    try:
+        return fit_form(runs)
+    except LawError:
+        return None
+
+
+def _plan(source: RunSource, law: Law, target: tuple[float, float], db: str) -> pd.DataFrame | None:
+    """Plan the next runs for a target, of what can be trained where that is known."""
+    from hyperlaw.planning import find_recipe, plan_next
+
+    recipe = None
+    if source.sweeps:
+        with suppress(InputError):  # runs from elsewhere may be planned, and trained elsewhere
+            recipe = find_recipe(source, db)
+    params, tokens = target
+    return plan_next(
+        source, law, params=params, tokens=tokens, n_runs=PLANNED_RUNS, recipe=recipe
+    ).runs
 
 
 def checks_of(law: Law, runs: pd.DataFrame) -> list[HeldOut]:
@@ -113,5 +178,6 @@ def _next_commands(
     params, tokens = target or (NEXT_SCALE * largest["params"], NEXT_SCALE * largest["tokens"])
     return [
         command(f"predict {runs} --params {params:g} --tokens {tokens:g}", db_of_runs),
+        command(f"plan {runs} --params {params:g} --tokens {tokens:g} --out next.yaml", db_of_runs),
         command(f"law compare {runs}", db_of_runs),
     ]

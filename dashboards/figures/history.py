@@ -64,6 +64,7 @@ class HistoryInfo(NamedTuple):
     measure : what is up: loss, or % above the best of the scale.
     n_runs : how many there are; more than are drawn where they are too many.
     ceiling : where higher and diverged runs are drawn; NaN where no run has a loss.
+    sizes : all sizes, which share one scale of colours.
     """
 
     scales: tuple[ScaleHistory, ...]
@@ -71,6 +72,7 @@ class HistoryInfo(NamedTuple):
     measure: Measure
     n_runs: int
     ceiling: float
+    sizes: tuple[float, ...] = ()
 
 
 def get_history_info(
@@ -139,8 +141,9 @@ def _scale(
 def plot_history(info: HistoryInfo) -> go.Figure:
     """Draw the best so far of each scale as steps, over all of its runs."""
     drawn = theme.figure(height=440)
-    colours = theme.size_colours(scale.params for scale in info.scales)
-    in_legend = theme.named_in_legend(colours)
+    own = [scale.params for scale in info.scales]
+    colours = theme.size_colours([*own, *info.sizes])
+    in_legend = theme.named_in_legend(own)
     ceiling = info.ceiling
     for scale in info.scales:
         _draw_points(drawn, scale, colours[scale.params], ceiling)

@@ -112,12 +112,13 @@ def ancestry(lineage: pd.DataFrame, run_id: str) -> pd.DataFrame:
     return lineage.loc[path[::-1]]
 
 
-def get_lineage_info(lineage: pd.DataFrame) -> LineageInfo:
+def get_lineage_info(lineage: pd.DataFrame, *, max_lanes: int = MAX_LANES) -> LineageInfo:
     """Lay the legs out.
 
     Parameters
     ----------
     lineage : as `Store.lineage` returns it.
+    max_lanes : with more runs, the best have a lane.
     """
     best = best_run(lineage)
     survivors = set() if best is None else set(ancestry(lineage, best)["number"])
@@ -125,7 +126,7 @@ def get_lineage_info(lineage: pd.DataFrame) -> LineageInfo:
     last = ended.drop_duplicates(RUN_ID, keep="last").sort_values(
         ["reached", LOSS], ascending=[False, True], kind="stable"
     )
-    order = [str(name) for name in last[RUN_ID]][:MAX_LANES]
+    order = [str(name) for name in last[RUN_ID]][:max_lanes]
     lanes = tuple(reversed(order))
     lane_of = {name: lane for lane, name in enumerate(lanes)}
     rank = ended.groupby("reached")[LOSS].rank() - 1

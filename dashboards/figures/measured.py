@@ -5,6 +5,7 @@ Measured runs are a runs table with the columns of `dashboards.objective.MEASURE
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,8 +62,11 @@ def thin(measured: pd.DataFrame, limit: int) -> pd.DataFrame:
     return ordered[chosen]
 
 
-def groups(measured: pd.DataFrame) -> list[Group]:
-    """Split runs by sweep where there are several, else by size; each has its colour."""
+def groups(measured: pd.DataFrame, sizes: Iterable[float] = ()) -> list[Group]:
+    """Split runs by sweep where there are several, else by size; each has its colour.
+
+    `sizes` are further ones that share the scale of colours.
+    """
     sweeps = sorted(measured[SWEEP].astype(str).unique())
     if len(sweeps) > 1:
         colours = list(theme.size_colours(range(len(sweeps))).values())
@@ -70,7 +74,7 @@ def groups(measured: pd.DataFrame) -> list[Group]:
             Group(sweep or "no sweep", colour, measured[(measured[SWEEP] == sweep).to_numpy()])
             for sweep, colour in zip(sweeps, colours, strict=True)
         ]
-    colours_by_size = theme.size_colours(measured[PARAMS])
+    colours_by_size = theme.size_colours([*measured[PARAMS].unique(), *sizes])
     return [
         Group(theme.format_count(size), colours_by_size[size], runs)
         for size, runs in by_value(measured, PARAMS)

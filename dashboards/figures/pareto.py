@@ -43,6 +43,7 @@ class ParetoInfo(NamedTuple):
     front : the runs that no other run undercuts in loss for the same or less cost, cheapest first.
     top : the highest loss shown.
     n_runs, n_above : runs with a loss and a cost, and how many of them lie above the axis.
+    sizes : all sizes, which share one scale of colours.
     """
 
     points: pd.DataFrame
@@ -52,9 +53,12 @@ class ParetoInfo(NamedTuple):
     top: float
     n_runs: int
     n_above: int
+    sizes: tuple[float, ...] = ()
 
 
-def get_pareto_info(measured: pd.DataFrame, cost: Cost, objective: Objective) -> ParetoInfo:
+def get_pareto_info(
+    measured: pd.DataFrame, cost: Cost, objective: Objective, *, max_points: int = SVG_POINTS
+) -> ParetoInfo:
     """Find the front of all runs; where they are too many to draw, a sample is (see `thin`)."""
     column = COST_COLUMNS[cost]
     known = measured[(measured[LOSS_THEN].notna() & (measured[column] > 0)).to_numpy()]
@@ -66,7 +70,7 @@ def get_pareto_info(measured: pd.DataFrame, cost: Cost, objective: Objective) ->
         if len(front)
         else np.nan
     )
-    sample = thin(known, SVG_POINTS - len(front))
+    sample = thin(known, max_points - len(front))
     return ParetoInfo(
         points=pd.concat([sample, front[~front.index.isin(sample.index)]]),
         front=front,
@@ -90,7 +94,7 @@ def plot_pareto(info: ParetoInfo) -> go.Figure:
     """Draw all runs, and the front through the best of them, on log axes."""
     drawn = theme.figure(height=480)
     column = COST_COLUMNS[info.cost]
-    split = groups(info.points) if len(info.points) else []
+    split = groups(info.points, info.sizes) if len(info.points) else []
     in_legend = named(split)
     for group in split:
         drawn.add_trace(legend_entry(group, in_legend))

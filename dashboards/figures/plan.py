@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from dashboards import theme
+from scaling.errors import LawError
 from scaling.law import Law
+from scaling.loss_laws.step_time import fit_step_time
 from scaling.prediction import Target
 from storage.columns import BATCH_TOKENS, FLOPS, LR, PARAMS, TOKENS
 
@@ -61,6 +63,19 @@ def get_plan_info(plan: pd.DataFrame, law: Law, target: Target) -> PlanInfo:
         optima=optima,
         sizes=tuple(sorted({float(size) for size in [*scales[PARAMS], *plan[PARAMS]]})),
     )
+
+
+def planned_seconds(planned: pd.DataFrame, runs: pd.DataFrame) -> pd.Series | None:
+    """Return how long each planned run takes; None where the runs do not tell."""
+    try:
+        step_time = fit_step_time(runs)
+    except LawError:
+        return None
+    low, high = step_time.batches
+    own = planned[BATCH_TOKENS] if BATCH_TOKENS in planned.columns else low
+    if low == high and BATCH_TOKENS in planned.columns:
+        return None
+    return pd.Series(step_time.seconds(planned[PARAMS], planned[TOKENS], own), index=planned.index)
 
 
 def plot_promise(info: PlanInfo) -> go.Figure:

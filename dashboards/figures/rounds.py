@@ -6,12 +6,14 @@ plot_rounds(get_rounds_info(store.rounds("guided"))).show()
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import plotly.graph_objects as go
 
 from dashboards import theme
-from storage.rounds import RoundRecord
+
+if TYPE_CHECKING:
+    from storage.rounds import RoundRecord
 
 HIGHEST_PCT = 100.0  # at twice the best loss a run is lost; more than that says no more
 

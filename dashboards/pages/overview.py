@@ -81,7 +81,7 @@ def overview(sweeps: pd.DataFrame, scales: pd.DataFrame) -> pd.DataFrame:
             {
                 "name": name,
                 "state": state,
-                "done": None if done is None else 100 * done,
+                "done": None if done is None else round(100 * done),
                 "runs": _runs(ended, planned, failed),
                 "best": None if at is None else float(at["best_loss"]),
                 "at": None

@@ -7,12 +7,16 @@ import streamlit as st
 
 from dashboards import frame, theme
 from dashboards.chosen_law import ChosenLaw, choose_law
-from dashboards.figures.plan import PlanInfo, get_plan_info, plot_places, plot_promise
+from dashboards.figures.plan import (
+    PlanInfo,
+    get_plan_info,
+    planned_seconds,
+    plot_places,
+    plot_promise,
+)
 from dashboards.pages import predict_target
 from dashboards.sweep_maker import SweepMaker
 from scaling.design import default_candidates, plan_runs
-from scaling.errors import LawError
-from scaling.loss_laws.step_time import fit_step_time
 from storage.columns import BATCH_TOKENS, DEPTH, FLOPS, PARAMS, SECONDS, TOKENS, WIDTH
 
 MOST_RUNS = 64
@@ -129,7 +133,7 @@ def _show_promise(info: PlanInfo, n_runs: int, planned: int, budget: float | Non
 
 
 def _show_table(info: PlanInfo, runs: pd.DataFrame) -> None:
-    seconds = _seconds(info.runs, runs)
+    seconds = planned_seconds(info.runs, runs)
     table = info.runs if seconds is None else info.runs.assign(**{SECONDS: seconds})
     st.dataframe(
         table,
@@ -150,19 +154,6 @@ def _show_table(info: PlanInfo, runs: pd.DataFrame) -> None:
             f"About {theme.format_count(float(seconds.sum()))} seconds one after another, on the "
             "machine that the runs were timed on."
         )
-
-
-def _seconds(planned: pd.DataFrame, runs: pd.DataFrame) -> pd.Series | None:
-    """Return how long each planned run takes; None where the runs do not tell."""
-    try:
-        step_time = fit_step_time(runs)
-    except LawError:
-        return None
-    low, high = step_time.batches
-    own = planned[BATCH_TOKENS] if BATCH_TOKENS in planned.columns else low
-    if low == high and BATCH_TOKENS in planned.columns:
-        return None
-    return pd.Series(step_time.seconds(planned[PARAMS], planned[TOKENS], own), index=planned.index)
 
 
 def _show_download(

@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboards import frame, session, standing, theme
 from dashboards.controls import show_controls
+from dashboards.failures import failures
 from dashboards.figures.curves import choose_runs, get_curves_info, plot_curves
 from dashboards.figures.history import get_history_info, history_frame, plot_history
 from dashboards.figures.progress import get_progress_info, plot_progress
@@ -22,7 +23,6 @@ from storage.columns import (
     LOSS,
     LR,
     PARAMS,
-    REASON,
     RUN_ID,
     SECONDS,
     STATUS,
@@ -181,16 +181,6 @@ def _show_running(running: pd.DataFrame) -> None:
     )
     config = {"last loss": st.column_config.NumberColumn(format="%.4f")}
     st.dataframe(shown, hide_index=True, key="running", column_config=config)
-
-
-def failures(runs: pd.DataFrame) -> pd.DataFrame:
-    """Count the failed runs by reason, most first: columns reason, runs, and run, one of them."""
-    failed = runs[runs[STATUS] == FAILED]
-    reasons = failed[REASON] if REASON in failed else pd.Series("", index=failed.index)
-    table = failed.assign(reason=reasons.fillna("").replace("", "no reason was told"))
-    grouped = table.groupby("reason", sort=False)[RUN_ID].agg(["size", "last"]).reset_index()
-    grouped.columns = pd.Index(["reason", "runs", "run"])
-    return grouped.sort_values("runs", ascending=False, kind="stable", ignore_index=True)
 
 
 def _show_failures(runs: pd.DataFrame) -> None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboards import frame, session, theme
+from dashboards import frame, session
 from dashboards.figures.basins import get_basins_info, plot_basins
 from dashboards.figures.drift import DriftInfo, get_drift_info, plot_drift
-from dashboards.transfer_cost import TransferCost, get_transfer_cost
+from dashboards.transfer_cost import cost_row, get_transfer_cost
 from scaling.errors import LawError
 from scaling.law import Law
-from storage.columns import BATCH_TOKENS, LR, PARAMETRIZATION
+from storage.columns import LR, PARAMETRIZATION
 
 BESIDE = "beside"
-NAMES = {LR: "learning rate", BATCH_TOKENS: "batch"}
 
 
 def show() -> None:
@@ -90,7 +89,7 @@ def _show_drift(info: DriftInfo) -> None:
 def _show_costs(laws: dict[str, Law], runs: dict[str, pd.DataFrame]) -> None:
     st.subheader("What it costs to copy the smallest size's optimum to the largest")
     rows = [
-        _cost_row(name, get_transfer_cost(law, runs[name], settings))
+        cost_row(name, get_transfer_cost(law, runs[name], settings))
         for name, law in laws.items()
         for settings in dict.fromkeys([(LR,), law.settings])
     ]
@@ -103,25 +102,3 @@ def _show_costs(laws: dict[str, Law], runs: dict[str, pd.DataFrame]) -> None:
         "90 % interval, over what the law does not know. Measured: the run of the largest size "
         "nearest to the copied setting, over its best run."
     )
-
-
-def _cost_row(name: str, cost: TransferCost) -> dict[str, str]:
-    regret = cost.regret_pct
-    moved = [
-        f"{NAMES.get(setting, setting)} {theme.format_setting(setting, cost.optimum[setting])} "
-        f"(best there {theme.format_setting(setting, cost.best[setting])})"
-        for setting in cost.settings
-    ]
-    return {
-        "law": name,
-        "copied": theme.listed(moved),
-        "from N × D": _scale(cost.source),
-        "to N × D": _scale(cost.target),
-        "expected regret": f"{theme.format_percent(regret.value)} "
-        f"({theme.format_percent(regret.low)} to {theme.format_percent(regret.high)})",
-        "measured": theme.format_percent(cost.measured_pct),
-    }
-
-
-def _scale(scale: tuple[float, float]) -> str:
-    return f"{theme.format_count(scale[0])} × {theme.format_count(scale[1])}"

@@ -10,7 +10,8 @@ import pytest
 
 from dashboards import report as report_module
 from dashboards import report_text
-from dashboards.report import ReportContent, ReportError, render_report, write_report
+from dashboards.report import ReportError, render_report, write_report
+from dashboards.report_content import ReportContent
 from scaling.backtest import compare
 
 WHEN = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
@@ -61,7 +62,7 @@ def content(law, runs, curves, check):
         curves=curves,
         held_out=[check],
         comparison=compare(law, runs),
-        sweep_text="name: ladder\nruns: 96\n",
+        sweep_texts={"ladder": "name: ladder\nruns: 96\n"},
         generated=WHEN,
         next_commands=["hyperlaw predict --sweep ladder --params 7e9 --tokens 1.4e11"],
     )
@@ -111,7 +112,8 @@ def test_the_answer_is_in_words_not_only_in_figures(page, content):
 
 
 def test_every_figure_is_plotly_data_without_a_template(page):
-    assert len(page.figures) == 1 + 2 + 1 + 2 + 1 + 1 + 1
+    always, transfer, importance, cost = 1 + 2 + 1 + 2 + 1 + 1 + 1, 1, 1, 1
+    assert len(page.figures) == always + transfer + importance + cost
     for figure in page.figures:
         assert figure["data"]
         assert figure["layout"].get("template") in (None, {})
@@ -134,7 +136,8 @@ def test_what_is_missing_says_how_to_get_it(bare):
     assert "The law was not checked on a size that it did not see" in bare.text
     assert "Published laws were not compared" in bare.text
     assert "There is no sweep file: these runs were imported" in bare.text
-    assert len(bare.figures) == 2 + 2 + 1
+    law, transfer, importance, cost = 2 + 2 + 1, 1, 1, 1
+    assert len(bare.figures) == law + transfer + importance + cost
 
 
 def test_text_of_the_user_cannot_become_code(content, law, runs):
@@ -144,7 +147,7 @@ def test_text_of_the_user_cannot_become_code(content, law, runs):
         law=law,
         runs=named,
         curves={f"{NASTY}0": next(iter(content.curves.values()))},
-        sweep_text=NASTY,
+        sweep_texts={NASTY: NASTY},
         next_commands=[NASTY],
         generated=WHEN,
     )

@@ -318,3 +318,18 @@ def test_transfer_of_too_few_runs_says_what_is_lacking(store: Store, runs: pd.Da
     store.add_runs(runs.iloc[:3])
     app = page("transfer")
     assert "There is no law" in app.warning[0].value
+
+
+def test_the_sweep_that_is_looked_at_stands_in_the_url(store: Store, runs: pd.DataFrame) -> None:
+    store.add_runs(runs.assign(sweep="large"))
+    store.add_runs(runs.head(5).assign(sweep="small", run_id=[f"s{i}" for i in range(5)]))
+    assert page("transfer").query_params["sweep"] == "large", "the one with most runs"
+
+    def script() -> None:
+        from dashboards.pages import transfer
+
+        transfer.show()
+
+    linked = AppTest.from_function(script, default_timeout=60)
+    linked.query_params["sweep"] = "small"
+    assert linked.run().title[0].value == "small"

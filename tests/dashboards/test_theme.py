@@ -125,6 +125,35 @@ def test_a_log_axis_passes_over_what_has_no_logarithm():
     assert 9 < high < 9.5
 
 
+def _labels(axis: dict) -> list[float]:
+    """Return the values at which plotly writes a label of a short axis."""
+    low, high = (10**end for end in axis["range"])
+    step = str(axis["dtick"])
+    if step.startswith("L"):
+        width = float(step[1:])
+        return [n * width for n in range(math.ceil(low / width), math.floor(high / width) + 1)]
+    shown = {"D1": range(1, 10), "D2": (1, 2, 5), "1": (1,)}[step]
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = [digit * 10.0**power for power in powers for digit in shown]
+    return [value for value in values if low <= value <= high]
+
+
+@pytest.mark.parametrize("kind", ["loss", "rate", "count"])
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(1.1, 1.9), (1.2, 1.8), (3.41, 3.42), (0.0012, 0.0018), (2.1, 2.9), (7.0, 1e4)],
+)
+def test_a_log_axis_has_two_labels_at_least_and_not_too_many(low, high, kind):
+    labels = _labels(theme.log_axis("loss", [low, high], kind))
+    assert 2 <= len(labels) <= 12
+
+
+def test_a_log_axis_of_digits_stays_one():
+    assert theme.log_axis("loss", [1.5, 4.2], "loss")["dtick"] == "D1"
+    assert theme.log_axis("lr", [1e-3, 1e-1], "rate")["dtick"] == "D2"
+    assert theme.log_axis("D", [1e6, 1e11], "count")["dtick"] == 1
+
+
 def test_a_title_that_was_taken_leaves_its_room_too():
     drawn = theme.figure(title="regret 0.1 %")
     assert theme.take_title(drawn) == "regret 0.1 %"

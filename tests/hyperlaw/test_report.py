@@ -1,5 +1,6 @@
 """`hyperlaw report`: assembled from a file, from sweeps, and with a check on unseen scales."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -50,6 +51,29 @@ def test_held_out_sweeps_are_checked_scale_by_scale(
     with pytest.raises(LawError, match="was fitted to runs of"):
         report_content(source, law, db="hyperlaw.db", held_out=["small"])
     assert invoke("report", "--sweep", "small", "--held-out", "small").code == 2
+
+
+def test_what_the_runs_support_is_put_together(
+    known_runs: pd.DataFrame, database: Path, invoke: Invoke
+) -> None:
+    source = find_runs(Asked("hyperlaw.db", sweeps=("ladder",)))
+    law = fit(source)
+    content = report_content(source, law, db="hyperlaw.db", target=(1e8, 2e9))
+    assert content.loss_law is not None
+    assert content.plan is not None
+    assert not content.by_parametrization
+    assert not content.rounds
+    assert not content.populations
+    without = report_content(source, law, db="hyperlaw.db")
+    assert without.plan is None
+    kinds = ["sp", "mup"] * (len(known_runs) // 2)
+    both = replace(source, runs=source.runs.assign(parametrization=kinds))
+    assert list(report_content(both, law, db="hyperlaw.db").by_parametrization) == ["mup", "sp"]
+    ran = invoke("report", "--sweep", "ladder", "--params", 1e8, "--tokens", 2e9)
+    assert ran.code == 0
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert "hyperlaw plan --sweep ladder --params 1e+08" in page
+    assert page.count("<h2>How to split compute</h2>") == 1
 
 
 def test_a_folder_that_is_not_there(invoke: Invoke, runs_file: Path) -> None:
