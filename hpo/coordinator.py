@@ -121,8 +121,10 @@ class Coordinator(tune.Callback):
         self._again = deque(standing[1].left)
         self._unrecorded = {leg.number: leg for leg in standing[1].unrecorded}
         self._next_number = standing[1].next_number
-        self._reports = standing[1].reports  # of runs that are not over and not running, by run_id
-        self._frozen = standing[1].frozen
+        self._reports = dict(
+            standing[1].reports
+        )  # of runs that are not over and not running, by run_id
+        self._frozen = dict(standing[1].frozen)
         self._running: dict[int, _Running] = {}  # with Tune; one of them may wait for an actor
         self._withdrawn: set[int] = set()
         self._held = HeldStates()

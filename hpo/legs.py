@@ -55,8 +55,9 @@ class Standing:
         return replace(self, left=first, unrecorded=first, next_number=self.next_number + 1)
 
 
-NOTHING_YET = Standing((), {}, {}, 0)
-"""Of a sweep that was never launched."""
+def nothing_yet() -> Standing:
+    """Return how a sweep stands that was never launched."""
+    return Standing((), {}, {}, 0)
 
 
 def leg_record(numbered: NumberedLeg) -> LegRecord:

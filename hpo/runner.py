@@ -20,7 +20,7 @@ from hpo.checks import run_config
 from hpo.errors import SpecError
 from hpo.extension import check_extendable, is_longer
 from hpo.ladder import resolve_ladder
-from hpo.legs import NOTHING_YET, OVER, Standing, stand
+from hpo.legs import OVER, Standing, nothing_yet, stand
 from hpo.machine import n_cpus, n_gpus, refuse_too_few
 from hpo.methods import Launch, build_strategy
 from hpo.progress import Silence, SweepObserver
@@ -136,7 +136,7 @@ def _restand(
     """Build a sweep's strategy, tell it all that the store has, and see what is left."""
     ladder = resolve_ladder(spec)
     if not store.has_sweep(spec.name):
-        return build_strategy(Launch(spec, ladder, (), store)), NOTHING_YET
+        return build_strategy(Launch(spec, ladder, (), store)), nothing_yet()
     done = {str(row[columns.RUN_ID]) for row in _done_rows(spec.name, store)}
     strategy = build_strategy(Launch(spec, ladder, done, store))
     return strategy, stand(store, spec.name, strategy, retry_failed=retry_failed)

@@ -119,5 +119,16 @@ def test_a_sweep_freezes_thaws_and_stops_what_it_leaves(store: Store) -> None:
             assert curves[leg.run_id].loss.tolist() == list(alone)
 
 
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_a_sweep_leaves_nothing_for_the_next_one_in_the_same_process(store: Store) -> None:
+    for name in ("frozen", "again"):
+        text = FROZEN.replace("name: frozen", f"name: {name}")
+        run_sweep(parse_spec(text), store, spec_text=text)
+    runs = store.runs("again")
+    assert len(runs) == len(store.runs("frozen"))
+    assert runs["run_id"].str.startswith("again-").all()
+
+
 def _point(run_id: str, store: Store) -> Point:
     return next(recorded_leg(leg).point for leg in store.legs("frozen") if leg.run_id == run_id)
