@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from trainers import data
 from trainers.config import RunConfig
-from trainers.loop import FINAL_HELD_OUT_TOKENS
 from trainers.registry import kind
+from trainers.tasks.text import FINAL_HELD_OUT_TOKENS
 
 CONTEXT, HEAD_SIZE, VOCABULARY = 64, 16, 256
 STEPS, WARMUP_STEPS, BATCH_TOKENS = 40, 12, 2048

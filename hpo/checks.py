@@ -20,7 +20,8 @@ from hpo.yaml_lines import KeyPath
 from trainers.changes import find_errors
 from trainers.config import RunConfig
 from trainers.errors import TrainerError, unknown
-from trainers.registry import Kind, kind
+from trainers.kind import Kind
+from trainers.registry import kind
 from trainers.settings import SettingRule
 
 

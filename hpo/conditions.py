@@ -14,7 +14,7 @@ from hpo.schema import SweepSpec
 from hpo.space import Dimension
 from hpo.yaml_lines import KeyPath
 from trainers.errors import unknown
-from trainers.registry import Kind
+from trainers.kind import Kind
 
 METHODS = ("transfer", "random", "grid", "bayesian")
 """Those that leave settings out and keep to multiples; the others have one axis a setting."""

@@ -13,7 +13,7 @@ from hpo.problems import Problem, blame, value_problems
 from hpo.schema import ListedPoint, ListedScale, SweepSpec
 from hpo.yaml_lines import KeyPath
 from trainers.errors import TrainerError, unknown
-from trainers.registry import Kind
+from trainers.kind import Kind
 
 LISTED = "listed"
 NOT_BESIDE_POINTS = {

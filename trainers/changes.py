@@ -14,7 +14,7 @@ from trainers.config import Change, Value
 from trainers.errors import TrainerError
 
 if TYPE_CHECKING:
-    from trainers.registry import Kind
+    from trainers.kind import Kind
 
 
 @dataclass(frozen=True)

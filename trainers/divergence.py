@@ -1,7 +1,7 @@
 """When a run is gone: a rule on its training losses that spares slow and rough runs.
 
 A run has diverged when a training loss is not finite, or when after its warm-up every loss of
-`patience` steps in a row lay more than a nat above ln 256, where it started (a uniform guess).
+`patience` steps in a row lay more than a nat above where it started (a uniform guess).
 A run that learned anything at all, or that spikes and comes back, is never near that.
 """
 
@@ -9,10 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainers.models.gpt_shape import VOCABULARY
-
-GONE_LOSS = math.log(VOCABULARY) + 1.0
-"""Nats a token."""
+GONE_ABOVE_START = 1.0
+"""Nats a token above the loss of a guess that knows nothing."""
 PATIENCE_FRACTION = 0.1
 """Of the run's steps."""
 LEAST_PATIENCE = 10
@@ -24,13 +22,20 @@ class DivergenceWatch:
 
     steps: int
     warmup_steps: int
+    start_loss: float
+    """Nats a token of a guess that knows nothing."""
     step: int = 0
     above: int = 0
-    """Steps in a row above GONE_LOSS, warm-up not counted."""
+    """Steps in a row above `gone_loss`, warm-up not counted."""
+
+    @property
+    def gone_loss(self) -> float:
+        """The loss above which a run has lost all that it knew, nats a token."""
+        return self.start_loss + GONE_ABOVE_START
 
     @property
     def patience(self) -> int:
-        """How many steps in a row may lie above GONE_LOSS."""
+        """How many steps in a row may lie above `gone_loss`."""
         return max(LEAST_PATIENCE, round(PATIENCE_FRACTION * self.steps))
 
     def gone(self, losses: Sequence[float]) -> bool:
@@ -40,7 +45,7 @@ class DivergenceWatch:
             if not math.isfinite(loss):
                 return True
             late = self.step > self.warmup_steps
-            self.above = self.above + 1 if late and loss > GONE_LOSS else 0
+            self.above = self.above + 1 if late and loss > self.gone_loss else 0
             if self.above >= self.patience:
                 return True
         return False

@@ -1,59 +1,53 @@
-"""Training one GPT: the loop behind `kind("gpt").build(config)`.
+"""Training one run of a task: the loop behind `kind("gpt").build(config)` and its like.
 
 The loop sets no global state of torch. On a CPU one thread a run is fastest where runs share the
 cores, so call `torch.set_num_threads(1)` in each worker. A run uses a GPU where torch sees one.
 
-What is random comes from `config.seed`: the initial weights, and the order of the windows that
-are trained on, which is the same for every width. On a CPU the same configuration gives the same
+What is random comes from `config.seed`: the initial weights, and the samples that are trained on,
+which are the same for every width. On a CPU the same configuration gives the same
 losses, bit for bit, also across `state_dict` and `load_state_dict`.
 
 lr, weight_decay, beta1, beta2, eps and grad_clip are live. A state brings weights, moments and
 counters, none of these: a run that takes over the state of another goes on with its own settings,
-and its own seed's windows from that step on.
+and its own seed's samples from that step on.
 """
 
 import copy
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from trainers import data, registry
+from trainers import registry
 from trainers.changes import timeline
 from trainers.config import RunConfig, Value
 from trainers.divergence import DivergenceWatch
 from trainers.errors import TrainerError
-from trainers.flops import training_flops_per_token
-from trainers.models.gpt import GPT
-from trainers.models.gpt_shape import gpt_shape
+from trainers.models.layers import initialise
 from trainers.optimizers import adamw, load_moments, set_hyperparameters, set_lr
 from trainers.parametrization import model_rules
 from trainers.protocol import Report, Status
 from trainers.schedules import lr_fraction
+from trainers.task import Batch, count_parameters
 
-FINAL_HELD_OUT_TOKENS = 32_768
-"""Held-out tokens behind a run's final loss: the same windows for every run of a context."""
-REPORT_HELD_OUT_TOKENS = 2_048
-"""The same for the reports before; fewer, so that evaluation stays a small part of a run."""
-EVALUATION_BATCH_TOKENS = 4_096
+EVALUATION_TOKENS = 4_096
+"""Held-out tokens that are judged at once."""
 CHECK_EVERY_STEPS = 10
 """Losses are read back this often: reading each would make a GPU wait at every step."""
 
 
-class GPTTrainer:
-    """One run; see `trainers.protocol.Trainer`."""
+class TaskTrainer:
+    """One run of a task; see `trainers.protocol.Trainer`."""
 
     def __init__(self, config: RunConfig) -> None:
-        setting = registry.kind("gpt").complete(config.setting)
-        shape = gpt_shape(config.shape, config.model)
-        base = replace(shape, width=config.base_shape["width"])
-        corpus = data.load(config.data)
-        corpus.check_context(shape.context)
+        kind = registry.kind(config.trainer)
+        setting = kind.complete(config.setting)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        task_class = kind.task_class()
+        self._task = task_class(config, self._device)
 
         self._batch_tokens = int(setting["batch_tokens"])
         self._steps = max(1, round(config.tokens / self._batch_tokens))
@@ -63,30 +57,22 @@ class GPTTrainer:
         self._report_steps = sorted(
             {math.ceil(self._steps * i / config.reports) for i in range(1, config.reports + 1)}
         )
-        self._flops_per_token = training_flops_per_token(shape)
 
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.device("meta"):
-            base_model = GPT(base)
-        model = GPT(shape)
+            base_model = task_class.model(config.base_shape, config.model)
+        model = task_class.model(config.shape, config.model)
         rules = model_rules(model, base_model, config.parametrization, "adamw")
         # Drawn on the CPU, so that a seed means the same on every device.
         self._seed = config.seed
         self._generator = torch.Generator().manual_seed(config.seed)
-        model.initialise(rules, self._generator)
+        initialise(model, rules, self._generator)
         self._generator.manual_seed(config.seed)
         self._model = model.to(self._device)
+        six_n = 6.0 * count_parameters(model).params
+        self._flops_per_token = float(getattr(self._task, "flops_per_token", six_n))
         self._optimizer = adamw(self._model, rules, setting)
         self._applied: Mapping[str, Value] = setting
-
-        self._train_text = torch.from_numpy(corpus.train).to(self._device)
-        self._offsets = torch.arange(shape.context + 1, device=self._device)
-        held_out_text = torch.from_numpy(corpus.held_out).to(self._device)
-        starts = data.even_windows(
-            len(corpus.held_out), shape.context, FINAL_HELD_OUT_TOKENS // shape.context
-        )
-        self._held_out = _windows(held_out_text, torch.from_numpy(starts), self._offsets)
-        self._watch = DivergenceWatch(self._steps, self._warmup_steps)
+        self._watch = DivergenceWatch(self._steps, self._warmup_steps, self._task.start_loss)
         self._step = 0
         self._seconds = 0.0
         self._over = False
@@ -110,7 +96,7 @@ class GPTTrainer:
         return Report(
             step=self._step,
             tokens=tokens,
-            flops=float(self._flops_per_token * tokens),
+            flops=self._flops_per_token * tokens,
             loss=math.nan if diverged else self._held_out_loss(final=status == "completed"),
             train_loss=math.fsum(losses) / len(losses),
             lr=self._lr(self._step - 1),
@@ -146,7 +132,7 @@ class GPTTrainer:
         else:
             self._generator.manual_seed(self._seed)
             for _ in range(self._step):
-                self._draw_starts()
+                self._draw()
         self._watch.above = cast(int, state["steps_above"])
         self._seconds = cast(float, state["seconds"])
         self._over = cast(bool, state["over"])
@@ -170,7 +156,7 @@ class GPTTrainer:
             set_hyperparameters(self._optimizer, setting)
             self._applied = setting
         set_lr(self._optimizer, self._lr(self._step))
-        loss = next_byte_loss(self._model, self._draw_windows())
+        loss = self._task.loss(self._model, self._draw())
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
         grad_clip = float(setting["grad_clip"])
@@ -185,39 +171,18 @@ class GPTTrainer:
         schedule = str(setting["schedule"])
         return float(setting["lr"]) * lr_fraction(schedule, step, self._steps, self._warmup_steps)
 
-    def _draw_starts(self) -> Tensor:
-        """Return where the windows of the next step begin in the training text, (sequences,)."""
-        context = len(self._offsets) - 1
-        return torch.randint(
-            len(self._train_text) - context,
-            (self._batch_tokens // context,),
-            generator=self._generator,
-        )
-
-    def _draw_windows(self) -> Tensor:
-        """Return random windows of the training text, (sequences, context + 1) int64."""
-        return _windows(self._train_text, self._draw_starts(), self._offsets)
+    def _draw(self) -> Batch:
+        """Return the samples of the next step."""
+        return self._task.draw(self._batch_tokens // self._task.sample_tokens, self._generator)
 
     @torch.no_grad()
     def _held_out_loss(self, *, final: bool) -> float:
-        """Return the mean loss over fixed, evenly spread held-out windows, nats a token."""
-        windows = self._held_out
-        if not final:
-            windows = windows[:: FINAL_HELD_OUT_TOKENS // REPORT_HELD_OUT_TOKENS]
-        sequences = max(1, EVALUATION_BATCH_TOKENS // (len(self._offsets) - 1))
-        losses = [
-            next_byte_loss(self._model, batch) * len(batch)
-            for batch in torch.split(windows, sequences)
-        ]
-        return float(torch.stack(losses).sum() / len(windows))
-
-
-def next_byte_loss(model: GPT, windows: Tensor) -> Tensor:
-    """Return the mean cross-entropy of each byte given those before it, nats; windows (n, t+1)."""
-    logits: Tensor = model(windows[:, :-1])
-    return F.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
-
-
-def _windows(text: Tensor, starts: Tensor, offsets: Tensor) -> Tensor:
-    """Return text[start + offset], (starts, offsets) int64 on the text's device."""
-    return text[starts.to(text.device)[:, None] + offsets].long()
+        """Return the mean loss over the task's held-out samples, nats a token."""
+        held_out = self._task.held_out(final=final)
+        n_samples = len(held_out[0])
+        at_once = max(1, EVALUATION_TOKENS // self._task.sample_tokens)
+        losses = []
+        for first in range(0, n_samples, at_once):
+            batch = tuple(part[first : first + at_once] for part in held_out)
+            losses.append(self._task.loss(self._model, batch) * len(batch[0]))
+        return float(torch.stack(losses).sum() / n_samples)

@@ -12,7 +12,7 @@ from hpo.schema import SweepSpec
 from hpo.search_keys import BayesianSearch
 from storage import columns
 from trainers.errors import unknown
-from trainers.registry import Kind
+from trainers.kind import Kind
 
 BOUNDED = (columns.LOSS, columns.SECONDS, columns.FLOPS)
 """Columns of the runs table that a constraint may bound: what a run reports of itself."""

@@ -8,7 +8,7 @@ from hpo.ladder import shapes
 from hpo.problems import Problem
 from hpo.schema import Scales, SweepSpec
 from hpo.search_keys import PopulationSearch
-from trainers.registry import Kind
+from trainers.kind import Kind
 
 LEAST_MEMBERS = 2
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from trainers.changes import timeline
 from trainers.config import Change, RunConfig
 from trainers.errors import TrainerError
+from trainers.loop_settings import LIVE
 from trainers.protocol import Report
-from trainers.registry import GPT_LIVE, kind
+from trainers.registry import kind
 
 HALFWAY = 0.5
 SIMULATED = RunConfig(
@@ -108,7 +109,7 @@ def test_the_shape_of_the_schedule_stays_over_a_table(config: RunConfig):
     assert [b.lr / a.lr for a, b in zip(plain, changed, strict=True)] == pytest.approx([1, 1, 4, 4])
 
 
-@pytest.mark.parametrize("name", GPT_LIVE)
+@pytest.mark.parametrize("name", LIVE)
 def test_every_live_setting_acts_from_its_change_on(config: RunConfig, name: str):
     plain = finish(config)
     changed = finish(changing(config, **{name: 0.02}))

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from trainers import data, parametrization
-from trainers.loop import next_byte_loss
 from trainers.models.gpt import GPT
 from trainers.models.gpt_shape import GPTShape
+from trainers.models.layers import initialise
 from trainers.optimizers import adamw, set_lr
 from trainers.parametrization import model_rules
+from trainers.tasks.text import next_byte_loss
 
 WIDTHS = (32, 64, 128, 256)
 STEPS = (2, 3, 4)  # hidden layers wait for the readout, which starts at zero, to move first
@@ -31,7 +32,7 @@ def changes(scheme: str, width: int, seed: int) -> dict[tuple[str, int], float]:
     generator = torch.Generator().manual_seed(seed)
     model = GPT(GPTShape(width, 2, context=32))
     rules = model_rules(model, GPT(GPTShape(WIDTHS[0], 2)), scheme, "adamw")
-    model.initialise(rules, generator)
+    initialise(model, rules, generator)
     optimizer = adamw(model, rules, SETTING)
     set_lr(optimizer, LR)
     text = torch.from_numpy(data.load(data.STDLIB).train)

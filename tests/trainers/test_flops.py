@@ -4,10 +4,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainers.flops import forward_flops_per_token, training_flops_per_token
-from trainers.loop import next_byte_loss
 from trainers.models.gpt import GPT
 from trainers.models.gpt_shape import GPTShape
+from trainers.models.layers import initialise
 from trainers.parametrization import model_rules
+from trainers.tasks.text import next_byte_loss
 
 
 @pytest.mark.parametrize("mlp", ["gelu", "swiglu"])
@@ -15,7 +16,7 @@ from trainers.parametrization import model_rules
 def test_the_count_is_what_torch_counts(width: int, depth: int, context: int, mlp: str):
     shape = GPTShape(width, depth, context=context, mlp=mlp, norm_gains=True)
     model = GPT(shape)
-    model.initialise(model_rules(model, model, "sp", "adamw"), torch.Generator())
+    initialise(model, model_rules(model, model, "sp", "adamw"), torch.Generator())
     windows = torch.randint(256, (4, context + 1))
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         loss = next_byte_loss(model, windows)

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from trainers.loop import next_byte_loss
 from trainers.models.gpt import GPT, parameter_count
 from trainers.models.gpt_shape import GPTShape, gpt_shape
+from trainers.models.layers import initialise
 from trainers.optimizers import adamw, set_lr
 from trainers.parametrization import Rule, model_rules, tag_of
+from trainers.tasks.text import next_byte_loss
 
 SHAPES = [
     GPTShape(width, depth, head_size=head_size, mlp=mlp, norm_gains=gains)
@@ -22,7 +23,7 @@ SHAPES = [
 def initialised(shape: GPTShape, seed: int = 0) -> GPT:
     model = GPT(shape)
     rules = model_rules(model, model, "sp", "adamw")
-    model.initialise(rules, torch.Generator().manual_seed(seed))
+    initialise(model, rules, torch.Generator().manual_seed(seed))
     return model
 
 
@@ -99,7 +100,7 @@ def test_a_seed_gives_the_same_model():
 
 def losses(rules: Mapping[str, Rule], steps: int) -> list[float]:
     model = GPT(GPTShape(32, 2, context=16)).double()
-    model.initialise(rules, torch.Generator().manual_seed(0))
+    initialise(model, rules, torch.Generator().manual_seed(0))
     # ε = 0 up to what keeps bytes that do not occur from dividing 0 by 0.
     setting = {"lr": 0.01, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-300}
     optimizer = adamw(model, rules, setting)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from trainers.config import Change, RunConfig
+from trainers.loop_settings import LIVE
 from trainers.protocol import Report, Trainer
-from trainers.registry import GPT_LIVE, kind
+from trainers.registry import kind
 
 OTHER: Mapping[str, float] = {
     "lr": 0.03,
@@ -44,10 +45,10 @@ def halfway(config: RunConfig) -> Mapping[str, object]:
 
 
 def test_other_has_all_that_is_live() -> None:
-    assert tuple(OTHER) == GPT_LIVE
+    assert tuple(OTHER) == LIVE
 
 
-@pytest.mark.parametrize("name", GPT_LIVE)
+@pytest.mark.parametrize("name", LIVE)
 def test_a_state_goes_on_with_the_settings_of_its_new_run(config: RunConfig, name: str) -> None:
     """Bit for bit as one run in which the setting changes: nothing of the old value is left."""
     new = {name: OTHER[name]}

@@ -6,63 +6,14 @@ readout and the query start at zero: the first loss is ln 256 at any width, and 
 uniform.
 """
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.models.gpt_shape import VOCABULARY, GPTShape
-from trainers.parametrization import Fans, Role, Rule, Tag, tag, tag_of
+from trainers.models.layers import Embedding, Linear, Norm
 
 ROTARY_BASE = 10_000.0
-
-
-class Weight(nn.Module):
-    """A layer of one tagged tensor; `multiplier` is the parametrization's forward multiplier."""
-
-    def __init__(self, shape: tuple[int, ...], how: Tag) -> None:
-        super().__init__()
-        self.weight = tag(nn.Parameter(torch.empty(shape)), how)
-        self.multiplier = 1.0
-
-
-class Linear(Weight):
-    """x (..., fan_in) → (..., fan_out), without bias."""
-
-    def __init__(self, fan_in: int, fan_out: int, role: Role, zero_rows: int = 0) -> None:
-        super().__init__((fan_out, fan_in), Tag(role, Fans(fan_in, fan_out), zero_rows))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return multiplier · x Wᵀ."""
-        return F.linear(x if self.multiplier == 1.0 else x * self.multiplier, self.weight)
-
-
-class Embedding(Weight):
-    """Tokens (...) → (..., width)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__((VOCABULARY, width), Tag("input", Fans(VOCABULARY, width)))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return multiplier · W[tokens]."""
-        x = F.embedding(tokens, self.weight)
-        return x if self.multiplier == 1.0 else x * self.multiplier
-
-
-class Norm(nn.Module):
-    """RMSNorm over the last dimension, with a trained gain only where asked for."""
-
-    def __init__(self, width: int, *, gain: bool) -> None:
-        super().__init__()
-        self.width = width
-        self.weight = (
-            tag(nn.Parameter(torch.empty(width)), Tag("vector", Fans(1, width))) if gain else None
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x / rms(x), times the gain."""
-        return F.rms_norm(x, (self.width,), self.weight)
 
 
 class Attention(nn.Module):
@@ -135,14 +86,14 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """The model; its values are undefined until `initialise`."""
+    """The model; its values are undefined until they are drawn."""
 
     cos: Tensor
     sin: Tensor
 
     def __init__(self, shape: GPTShape) -> None:
         super().__init__()
-        self.embedding = Embedding(shape.width)
+        self.embedding = Embedding(VOCABULARY, shape.width)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
         self.norm = Norm(shape.width, gain=shape.norm_gains)
         self.readout = Linear(shape.width, VOCABULARY, "output", zero_rows=VOCABULARY)
@@ -150,20 +101,6 @@ class GPT(nn.Module):
         angles = torch.outer(torch.arange(shape.context), frequencies)[:, None, :]
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
-
-    @torch.no_grad()
-    def initialise(self, rules: Mapping[str, Rule], generator: torch.Generator) -> None:
-        """Draw the initial values, gains at one, and take up the forward multipliers."""
-        for name, parameter in self.named_parameters():
-            how = tag_of(name, parameter)
-            if how.role == "vector":
-                parameter.fill_(1.0)
-            else:
-                parameter.normal_(std=rules[name].init_std, generator=generator)
-                parameter[: how.zero_rows] = 0.0
-        for name, module in self.named_modules():
-            if isinstance(module, Weight):
-                module.multiplier = rules[f"{name}.weight"].forward_multiplier
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens: (batch, time ≤ context), int64 → logits (batch, time, 256)."""

@@ -1,0 +1,1 @@
+"""The built-in tasks: a model and its data each; see `trainers.task.Task`."""
