@@ -24,7 +24,8 @@ def user_kind(name: str) -> Kind:
     Raises TrainerError where there is no such class, or it is neither a `Trainer` nor a `Task`.
     """
     found = _find_class(name)
-    if not any(callable(getattr(found, method, None)) for method in _TASK_NEEDS):
+    is_task = any(callable(getattr(found, method, None)) for method in _TASK_NEEDS)
+    if callable(getattr(found, "step", None)) or not is_task:
         _check_methods(name, found, _TRAINER_NEEDS)
         return _trainer_kind(name, found)
     _check_methods(name, found, _TASK_NEEDS)

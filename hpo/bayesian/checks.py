@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 from hpo.bayesian.abilities import ABILITIES, who_can
 from hpo.bayesian.space import ordered_choices
@@ -22,17 +21,12 @@ def problems(spec: SweepSpec, trainer: Kind) -> list[Problem]:
     """Return all that the sampler cannot do, with the samplers that can."""
     search = spec.search
     assert isinstance(search, BayesianSearch)
-    found = [
+    return [
         *_check_space(spec, search.sampler),
         *_check_goal(search),
         *_check_cost(search, trainer),
         *_check_start(spec, search),
     ]
-    if not found and search.sampler == "cma-es" and find_spec("cmaes") is None:
-        found = [
-            Problem(("search", "sampler"), "cma-es needs the package cmaes; install it, or take gp")
-        ]
-    return found
 
 
 def _check_space(spec: SweepSpec, sampler: str) -> Iterator[Problem]:

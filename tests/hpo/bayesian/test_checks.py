@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from importlib.util import find_spec
 
 import pytest
 
@@ -76,12 +75,6 @@ def test_one_line_says_what_is_wrong_and_what_would_be_right(
     assert where in message
     assert right in message
     assert "\n" not in message
-
-
-@pytest.mark.skipif(find_spec("cmaes") is not None, reason="the package cmaes is there")
-def test_cma_es_says_which_package_it_needs(one_scale_text: str) -> None:
-    with pytest.raises(SpecError, match=r"4: search\.sampler: cma-es needs the package cmaes"):
-        parse_spec(one_scale_text.replace("tpe", "cma-es"))
 
 
 def test_a_file_is_checked_without_torch_and_ray(one_scale_text: str) -> None:

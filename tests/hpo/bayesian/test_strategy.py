@@ -1,7 +1,6 @@
 """Bayesian search: what it proposes, in which order, and that a resume changes nothing."""
 
 import math
-from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -11,11 +10,7 @@ import pytest
 from hpo.points import Leg, Outcome
 
 SAMPLERS = ("tpe", "gp", "cma-es", "nsga-ii", "qmc", "random")
-needs_cmaes = pytest.mark.skipif(find_spec("cmaes") is None, reason="the package cmaes is missing")
-each_sampler = pytest.mark.parametrize(
-    "sampler",
-    [pytest.param(name, marks=needs_cmaes) if name == "cma-es" else name for name in SAMPLERS],
-)
+each_sampler = pytest.mark.parametrize("sampler", SAMPLERS)
 
 
 def with_sampler(text: str, sampler: str) -> str:
@@ -73,7 +68,7 @@ def test_a_longer_sweep_begins_as_the_shorter_one(
 
 @pytest.mark.parametrize(
     ("sampler", "runs"),
-    [("tpe", 40), ("gp", 20), ("nsga-ii", 40), pytest.param("cma-es", 40, marks=needs_cmaes)],
+    [("tpe", 40), ("gp", 20), ("nsga-ii", 40), ("cma-es", 40)],
 )
 def test_what_learns_ends_nearer_to_the_optimum_than_it_began(
     searching: Any, ending: Any, one_scale_text: str, sampler: str, runs: int
