@@ -7,33 +7,25 @@ started with `--allow-control` it only reads the database.
 
 from __future__ import annotations
 
+import importlib
 from functools import partial
 
 import streamlit as st
 
-from dashboards.pages import (
-    explore,
-    laws,
-    overview,
-    plan,
-    population,
-    predict,
-    sweep,
-    transfer,
-)
 from dashboards.sweep_maker import SweepMaker
 
-# Module, title and path in the URL; the first is what opens. (No docstring: Streamlit shows text
-# that stands by itself in the main script.)
+# Module in `dashboards.pages`, title and path in the URL; the first is what opens. A module is
+# imported when its page is asked for. (No docstring: Streamlit shows text that stands by itself in
+# the main script.)
 PAGES = (
-    (overview, "Overview", ""),
-    (sweep, "Sweep", "sweep"),
-    (explore, "Explore", "explore"),
-    (transfer, "Transfer", "transfer"),
-    (population, "Population", "population"),
-    (laws, "Laws", "laws"),
-    (predict, "Predict", "predict"),
-    (plan, "Plan", "plan"),
+    ("overview", "Overview", ""),
+    ("sweep", "Sweep", "sweep"),
+    ("explore", "Explore", "explore"),
+    ("transfer", "Transfer", "transfer"),
+    ("population", "Population", "population"),
+    ("laws", "Laws", "laws"),
+    ("predict", "Predict", "predict"),
+    ("plan", "Plan", "plan"),
 )
 
 
@@ -47,16 +39,20 @@ def main(sweep_maker: SweepMaker | None = None) -> None:
     st.set_page_config(page_title="hyperlaw", layout="wide")
     pages = [
         st.Page(
-            partial(plan.show, sweep_maker) if module is plan else module.show,
+            partial(_show, name, *((sweep_maker,) if name == "plan" else ())),
             title=title,
             url_path=path,
             default=not path,
         )
-        for module, title, path in PAGES
+        for name, title, path in PAGES
     ]
     page = st.navigation(pages)
     st.sidebar.title("hyperlaw")
     page.run()
+
+
+def _show(name: str, *options: SweepMaker | None) -> None:
+    importlib.import_module(f"dashboards.pages.{name}").show(*options)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import streamlit as st
 from dashboards import frame, session
 from scaling.errors import LawError
 from scaling.law import KIND, Law
+from scaling.loss_laws.choice import fit_form
+from scaling.loss_laws.law import LossLaw
 from storage.errors import NotFoundError
 
 LAW = "law"
@@ -32,12 +34,21 @@ class ChosenLaw:
     runs: pd.DataFrame | None
     sweeps: tuple[str, ...]
 
+    @property
+    def stamps(self) -> tuple[str, ...]:
+        """What changes whenever the runs do: the database, the sweeps and their stamps."""
+        stamps = [session.store().stamp(sweep) for sweep in self.sweeps]
+        return (session.options().database, *self.sweeps, *stamps)
 
-def choose_law(sweep: str) -> ChosenLaw | None:
-    """Let the visitor choose a law in the sidebar, and return it.
+
+def open_law() -> ChosenLaw | None:
+    """Begin a page on a law: let the visitor choose a sweep and a law, and write the title.
 
     Where there is none, the page says why, and None is returned.
     """
+    opened = frame.open_sweep()
+    if opened is None:
+        return None
     kept = session.store().laws()
     names = kept["name"].astype(str).tolist()
     chosen = OF_THE_SWEEP
@@ -47,7 +58,7 @@ def choose_law(sweep: str) -> ChosenLaw | None:
         )
     try:
         if chosen == OF_THE_SWEEP:
-            return _of_sweep(sweep)
+            return _of_sweep(opened.name)
         created = str(kept.loc[kept["name"] == chosen, "created"].iloc[0])
         return _kept(chosen, created)
     except LawError as error:
@@ -78,3 +89,15 @@ def _read(database: str, name: str, created: str) -> tuple[Law, tuple[str, ...]]
     if document.get("kind") != KIND:
         raise LawError(f"'{name}' is a law of loss by scale, which places no hyperparameters")
     return Law.from_dict(document), tuple(document.get("source", {}).get("sweeps", ()))
+
+
+def loss_law_of(chosen: ChosenLaw) -> LossLaw:
+    """Return the loss law of the runs behind a law; LawError where they carry none."""
+    if chosen.runs is None:
+        raise LawError("the runs of this law are not in the database, so no loss law of theirs is")
+    return _loss_law(chosen.runs, chosen.stamps)
+
+
+@st.cache_resource(max_entries=session.KEPT_FRAMES, show_spinner="Fitting the loss law")
+def _loss_law(_runs: pd.DataFrame, stamps: tuple[str, ...]) -> LossLaw:
+    return fit_form(_runs)

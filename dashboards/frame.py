@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboards import session, theme
+from dashboards import figure_view, session, theme
 from storage.errors import NotFoundError, StoreError
 
 SWEEP = "sweep"
 """Key, in the session and in the URL, of the sweep that is looked at."""
-
-FIGURE_CONFIG = {
-    "displaylogo": False,
-    "toImageButtonOptions": {"format": "svg", "filename": "hyperlaw"},
-}
 
 
 def open_database() -> pd.DataFrame | None:
@@ -34,6 +30,26 @@ def open_database() -> pd.DataFrame | None:
         _nothing_yet("This database has no sweep yet.")
         return None
     return sweeps
+
+
+class OpenSweep(NamedTuple):
+    """The sweep that a page is about, and a row for each sweep of the database."""
+
+    name: str
+    sweeps: pd.DataFrame
+
+
+def open_sweep() -> OpenSweep | None:
+    """Begin a page on a sweep: let the visitor choose one, and write its name as the title.
+
+    Where there is none, the page says what to do, and None is returned.
+    """
+    sweeps = open_database()
+    if sweeps is None:
+        return None
+    name = choose_sweep(sweeps)
+    st.title(name)
+    return OpenSweep(name, sweeps)
 
 
 def choose_sweep(sweeps: pd.DataFrame) -> str:
@@ -74,8 +90,7 @@ def show_figure(
     scheme: theme.Scheme = "dark" if st.context.theme.type == "dark" else "light"
     drawn.update_layout(template=theme.template(scheme))
     drawn.update_layout(paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
-    config = FIGURE_CONFIG | {"toImageButtonOptions": {"format": "svg", "filename": key}}
-    st.plotly_chart(drawn, theme=None, key=key, config=config)
+    figure_view.show(drawn, key)
     if data is not None:
         st.download_button(
             "CSV",

@@ -53,16 +53,12 @@ def serve(
 
 
 def command(script: Path, *, port: int, open_browser: bool, host: str = HOST) -> list[str]:
-    """Return the command line of the server: nothing of it leaves this machine."""
+    """Return the command line of the server."""
     return [
-        *(sys.executable, "-m", "streamlit", "run", str(script)),
-        f"--server.address={host}",
-        f"--server.port={port}",
-        f"--server.headless={'false' if open_browser else 'true'}",
-        "--server.showEmailPrompt=false",
-        "--server.fileWatcherType=none",
-        "--browser.gatherUsageStats=false",
-        "--client.toolbarMode=minimal",
+        *(sys.executable, "-m", "dashboards.server", str(script)),
+        f"--address={host}",
+        f"--port={port}",
+        *(["--open"] if open_browser else []),
     ]
 
 

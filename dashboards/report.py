@@ -17,7 +17,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from dashboards import report_figures, report_scaling, report_search, report_text, theme
+from dashboards import (
+    report_checks,
+    report_figures,
+    report_measured,
+    report_scaling,
+    report_search,
+    report_text,
+    theme,
+)
 from dashboards.report_content import ReportContent
 from dashboards.report_parts import Section, as_json
 
@@ -79,6 +87,7 @@ def render_report(content: ReportContent) -> str:
         generated=content.generated.strftime("%d %B %Y, %H:%M %Z").strip(),
         versions=_versions(),
         plotly_js=Markup(get_plotlyjs()),
+        plotly_config=as_json(theme.PLOTLY_CONFIG),
         templates={
             scheme: as_json(theme.template(scheme).to_plotly_json()) for scheme in ("light", "dark")
         },
@@ -88,8 +97,11 @@ def render_report(content: ReportContent) -> str:
 def _sections(content: ReportContent) -> dict[str, Section]:
     """Return the sections that this report's data support, by their anchors."""
     found = {
+        "best": report_measured.best_runs(content),
         "plan": report_scaling.next_runs(content),
+        "slices": report_measured.slices(content),
         "transfer": report_scaling.transfer(content),
+        "checks": report_checks.checks(content),
         "compute": report_scaling.compute(content),
         "importance": report_search.importance(content),
         "search": report_search.search(content),

@@ -14,10 +14,11 @@ from scaling.law import Law
 from scaling.loss_laws.law import LossLaw
 from scaling.prediction import Prediction
 from scaling.rules import Adjustment
-from storage.columns import PARAMS
+from storage.columns import COMPLETED, DIVERGED, FLOPS, LOSS, PARAMS, STATUS, TOKENS
 from storage.curves import Curve
 
 if TYPE_CHECKING:
+    from scaling.transfer_check import TransferCheck
     from storage.rounds import RoundRecord
 
 
@@ -28,8 +29,9 @@ class ReportContent:
     Attributes
     ----------
     title : the report's heading, such as the sweep's name.
-    law : fitted to `runs`.
+    law : fitted to `runs`; None where they carry none.
     runs : a checked runs table.
+    why_no_law : where there is none, what the runs lack and which would bring one, as a clause.
     prediction : the law's, for the target; None where no target was named.
     rules : what is known of the target beyond the law, such as a weight decay that holds a
         timescale; with their sources.
@@ -42,14 +44,16 @@ class ReportContent:
     plan : frame of `scaling.design.plan_runs` for the prediction's target.
     rounds : of each law-guided sweep, by its name.
     populations : frames of `Store.lineage`, by sweep, where runs took over each other's state.
+    checks : of transfer, made of the models of the report's sweeps.
     sweep_texts : the sweep files, where the runs come from sweeps, by sweep.
     generated : when the report was made, with its time zone.
     next_commands : command lines worth typing next.
     """
 
     title: str
-    law: Law
+    law: Law | None
     runs: pd.DataFrame
+    why_no_law: str = ""
     prediction: Prediction | None = None
     rules: Sequence[Adjustment] = ()
     curves: Mapping[str, Curve] = field(default_factory=dict)
@@ -60,6 +64,7 @@ class ReportContent:
     plan: pd.DataFrame | None = None
     rounds: Mapping[str, Sequence[RoundRecord]] = field(default_factory=dict)
     populations: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    checks: Sequence[TransferCheck] = ()
     sweep_texts: Mapping[str, str] = field(default_factory=dict)
     generated: datetime = field(default_factory=lambda: datetime.now(UTC))
     next_commands: Sequence[str] = ()
@@ -69,3 +74,23 @@ class ReportContent:
         """All model sizes, unseen ones included: they share one scale of colours."""
         unseen = [check.params for check in self.held_out]
         return tuple(sorted({float(size) for size in (*self.runs[PARAMS], *unseen)}))
+
+    @property
+    def scales(self) -> pd.DataFrame:
+        """A row a scale, by compute: params, tokens, flops, runs, diverged and best_loss."""
+        return _scales(self.runs) if self.law is None else self.law.scales
+
+
+def _scales(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the scales that runs completed at or diverged at, as a law's scales."""
+    completed = runs[STATUS] == COMPLETED
+    told = runs.assign(
+        runs=completed, diverged=runs[STATUS] == DIVERGED, best_loss=runs[LOSS].where(completed)
+    )[(completed | (runs[STATUS] == DIVERGED)).to_numpy()]
+    counts = {"runs": "sum", "diverged": "sum", "best_loss": "min"}
+    return (
+        told.groupby([PARAMS, TOKENS], as_index=False)
+        .agg(counts)
+        .assign(flops=lambda scales: 6.0 * scales[PARAMS] * scales[TOKENS])
+        .sort_values(FLOPS, kind="stable", ignore_index=True)
+    )

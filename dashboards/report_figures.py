@@ -32,25 +32,28 @@ MAX_POINTS = 1_500
 
 
 class ReportFigures(NamedTuple):
-    """The panels of each section; an empty section has no data."""
+    """The panels of each section; an empty one has no data. All but the curves need a law."""
 
-    prediction: tuple[Panel, ...]
-    basins: tuple[Panel, ...]
     curves: tuple[Panel, ...]
-    law: tuple[Panel, ...]
-    residuals: tuple[Panel, ...]
-    held_out: tuple[Panel, ...]
-    published: tuple[Panel, ...]
+    prediction: tuple[Panel, ...] = ()
+    basins: tuple[Panel, ...] = ()
+    law: tuple[Panel, ...] = ()
+    residuals: tuple[Panel, ...] = ()
+    held_out: tuple[Panel, ...] = ()
+    published: tuple[Panel, ...] = ()
 
 
 def draw(content: ReportContent) -> ReportFigures:
     """Draw every figure that there is data for; a model size has one colour in all of them."""
     law, runs, prediction = content.law, content.runs, content.prediction
     held_out, comparison, sizes = content.held_out, content.comparison, content.sizes
+    curves = _curves(runs, content.curves, sizes)
+    if law is None:
+        return ReportFigures(curves)
     return ReportFigures(
+        curves=curves,
         prediction=_prediction(prediction, law, runs) if prediction is not None else (),
         basins=_basins(law, runs, sizes),
-        curves=_curves(runs, content.curves, sizes),
         law=_law(law, runs, sizes, prediction, held_out),
         residuals=_residuals(law, runs, sizes),
         held_out=tuple(_held_out(check, law) for check in held_out),

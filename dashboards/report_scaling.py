@@ -25,6 +25,8 @@ from storage.columns import FLOPS, LOSS, LR, PARAMETRIZATION, PARAMS, TOKENS
 
 def transfer(content: ReportContent) -> Section | None:
     """Say whether optima move with size; None where the runs cannot tell."""
+    if content.law is None:
+        return None
     laws = content.by_parametrization or {content.law.name: content.law}
     info = get_drift_info(laws)
     if all(row.holds is None for row in info.rows):
@@ -119,9 +121,10 @@ def _with_range(best: pd.Series, name: str) -> str:
 
 def next_runs(content: ReportContent) -> Section | None:
     """Tell which runs to do next, what they cost and bring; None where none is planned."""
-    if content.plan is None or content.prediction is None or content.plan.empty:
+    law, plan, prediction = content.law, content.plan, content.prediction
+    if law is None or plan is None or prediction is None or plan.empty:
         return None
-    info = get_plan_info(content.plan, content.law, content.prediction.target)
+    info = get_plan_info(plan, law, prediction.target)
     info = info._replace(sizes=tuple(sorted({*info.sizes, *content.sizes})))
     runs = info.runs
     after, spent = float(runs["expected_regret_pct"].iloc[-1]), float(runs["spent"].iloc[-1])
@@ -146,7 +149,7 @@ def next_runs(content: ReportContent) -> Section | None:
             panel(plot_promise(info), "Expected regret, by what is spent", ""),
             panel(plot_places(info), "Where the runs lie", ""),
         ),
-        _plan_table(info, content.law.settings, seconds),
+        _plan_table(info, law.settings, seconds),
     )
 
 

@@ -208,7 +208,7 @@ def failures(content: ReportContent) -> Section | None:
     others = len(table) - len(shown)
     return Section(
         "Runs that failed",
-        (f"{n_failed:,} {'run' if n_failed == 1 else 'runs'} failed; the law does not see them.",),
+        (f"{n_failed:,} {'run' if n_failed == 1 else 'runs'} failed; a law does not see them.",),
         table=Table(
             ["what went wrong", "runs", "last one"],
             [[str(row.reason), str(row.runs), str(row.run)] for row in shown.itertuples()],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Container
 from dataclasses import asdict
@@ -32,9 +33,12 @@ SETTING_TITLES = {LR: "learning rate", BATCH_TOKENS: "batch"}
 SETTING_UNITS = {LR: "peak", BATCH_TOKENS: "tokens a step", WARMUP_TOKENS: "tokens"}
 TITLES = {
     "answer": "The answer",
+    "best": "The best runs",
     "plan": "The next runs",
     "basins": "The basins",
+    "slices": "Loss against each setting",
     "transfer": "Transfer across sizes",
+    "checks": "Checks of transfer",
     "curves": "Learning curves",
     "law": "The law",
     "compute": "How to split compute",
@@ -49,7 +53,8 @@ TITLES = {
     "next": "What to type next",
 }
 """Of sections in the table of contents, by anchor, in the order of the page."""
-ALWAYS = frozenset(("answer", "basins", "curves", "law", "held-out", "published", "made", "next"))
+ALWAYS = frozenset(("answer", "curves", "made", "next"))
+OF_A_LAW = frozenset(("basins", "law", "held-out", "published"))
 NEAR, FAR = 100.0, 1000.0  # times the compute of the largest run
 
 
@@ -112,12 +117,13 @@ def extrapolation(prediction: Prediction) -> Badge:
     return Badge(f"{theme.listed(parts)} of the largest run", tone)
 
 
-def contents(sections: Container[str]) -> list[tuple[str, str]]:
+def contents(sections: Container[str], *, has_law: bool) -> list[tuple[str, str]]:
     """Return the table of contents: anchors and titles, in the order of the page."""
+    always = ALWAYS | OF_A_LAW if has_law else ALWAYS
     return [
         (anchor, title)
         for anchor, title in TITLES.items()
-        if anchor in ALWAYS or anchor in sections
+        if anchor in always or anchor in sections
     ]
 
 
@@ -133,9 +139,11 @@ def rule_sentence(rule: Adjustment) -> str:
 
 def status_counts(runs: pd.DataFrame) -> str:
     """Count the runs by how they ended: "96 runs: 90 completed and 6 diverged"."""
+    if runs.empty:
+        return "No run has ended yet"
     counts = runs[STATUS].value_counts()
     parts = [f"{counts[status]} {status}" for status in STATUSES if status in counts]
-    return f"{len(runs)} runs: {theme.listed(parts)}"
+    return f"{len(runs)} run{'s' * (len(runs) != 1)}: {theme.listed(parts)}"
 
 
 def held_out_sentence(check: HeldOut) -> str:
@@ -164,8 +172,11 @@ def held_out_sentence(check: HeldOut) -> str:
     return text
 
 
-def scale_rows(law: Law) -> list[tuple[str, ...]]:
-    """Return a row a scale: N, D, tokens a parameter, FLOPs, runs, diverged, best loss."""
+def scale_rows(scales: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return a row a scale: N, D, tokens a parameter, FLOPs, runs, diverged, best loss.
+
+    `scales` is as `Law.scales` has it.
+    """
     return [
         (
             theme.format_count(scale[PARAMS]),
@@ -174,9 +185,9 @@ def scale_rows(law: Law) -> list[tuple[str, ...]]:
             theme.format_flops(scale["flops"]),
             str(scale["runs"]),
             str(scale["diverged"]),
-            f"{scale['best_loss']:.4f}",
+            f"{scale['best_loss']:.4f}" if math.isfinite(scale["best_loss"]) else "–",
         )
-        for scale in law.scales.to_dict(orient="records")
+        for scale in scales.to_dict(orient="records")
     ]
 
 

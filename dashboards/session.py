@@ -10,19 +10,22 @@ import argparse
 import os
 import shlex
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
 from dashboards.launch import CONTROL_VARIABLE
 from scaling.errors import LawError
-from scaling.fitting import fit_law
-from scaling.law import Law
 from storage.columns import PARAMETRIZATION
 from storage.curves import Curve
 from storage.legs import LegRecord
 from storage.store import Store
 from storage.sweeps import SweepRecord
+
+if TYPE_CHECKING:
+    from scaling.law import Law
+    from scaling.transfer_check import TransferCheck
 
 DEFAULT_DATABASE = "hyperlaw.db"
 DATABASE_VARIABLE = "HYPERLAW_DB"
@@ -109,8 +112,34 @@ def law(sweep: str, parametrization: str | None = None) -> Law:
     return found
 
 
+def transfer_check(name: str, created: str) -> TransferCheck:
+    """Return a check of transfer by its name and the time when it was kept.
+
+    Raises
+    ------
+    LawError : it was written by another version.
+    """
+    found = _transfer_check(options().database, name, created)
+    if isinstance(found, LawError):
+        raise found
+    return found
+
+
+@st.cache_resource(max_entries=KEPT_FRAMES, show_spinner=False)
+def _transfer_check(database: str, name: str, created: str) -> TransferCheck | LawError:
+    from scaling.transfer_check import TransferCheck
+
+    document = _opened(database).transfer_check(name).document
+    try:
+        return TransferCheck.from_dict(document, created=created)
+    except LawError as error:
+        return error
+
+
 @st.cache_resource(max_entries=KEPT_FRAMES, show_spinner="Fitting the law")
 def _law(database: str, sweep: str, stamp: str, parametrization: str | None) -> Law | LawError:
+    from scaling.fitting import fit_law
+
     runs = _runs(database, sweep, stamp)
     if parametrization is not None:
         runs = runs[runs[PARAMETRIZATION] == parametrization]

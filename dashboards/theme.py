@@ -33,6 +33,13 @@ TICKS: dict[Kind, dict[str, Any]] = {
     "count": {"tickformat": "~s", "labelalias": BILLIONS},
     "loss": {"tickformat": "~g"},
 }
+PLOTLY_CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d"],
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+}
+"""How plotly.js behaves; unless it is told not to, it offers to upload a figure."""
 TITLE_MARGIN = 56  # px
 MAX_STEPS = 5  # evenly spaced ones, of a log axis too short for digits
 MAX_NAMED = 6  # of a colour scale's values, in the legend
@@ -77,6 +84,7 @@ def template(scheme: Scheme = "light") -> go.layout.Template:
                 "font": {"size": 12},
                 "bgcolor": "rgba(0,0,0,0)",
             },
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": faint, "activecolor": ink},
             "hoverlabel": {"bgcolor": paper, "font": {"color": ink, "size": 12}, "align": "left"},
             "annotationdefaults": {"font": {"size": 12, "color": faint}, "showarrow": False},
             "margin": {"l": 8, "r": 16, "t": 18, "b": 8},

@@ -38,7 +38,7 @@ START_SECONDS: Final = 60.0
 
 DRAWN: Final = """() =>
   !document.querySelector('[data-testid="stSkeleton"]') &&
-  [...document.querySelectorAll('[data-testid="stPlotlyChart"]')].every(
+  [...document.querySelectorAll('.hyperlaw-figure')].every(
     chart => chart.querySelector('.main-svg'))
 """
 """In the browser: nothing is a placeholder any more, and every figure is drawn."""

@@ -55,12 +55,7 @@ class RunFolder:
 
     def save(self, kept: Kept, *, leg_end: bool) -> None:
         """Keep the state of a run, and drop what is not needed any more."""
-        payload = pickle.dumps(kept, protocol=pickle.HIGHEST_PROTOCOL)
-        self.path.mkdir(parents=True, exist_ok=True)
-        file = self.path / f"{kept.reports:06d}{_AT_LEG_END if leg_end else _AT_REPORT}"
-        unfinished = file.with_suffix(".part")
-        unfinished.write_bytes(hashlib.sha256(payload).digest() + payload)
-        unfinished.replace(file)
+        write_state(self.path / f"{kept.reports:06d}{_AT_LEG_END if leg_end else _AT_REPORT}", kept)
         for suffix in (_AT_REPORT, _AT_LEG_END):
             for old in self._files(suffix)[KEPT:]:
                 old.unlink(missing_ok=True)
@@ -73,7 +68,7 @@ class RunFolder:
         for file in self._files(_AT_REPORT, _AT_LEG_END):
             if _reports(file) <= after:
                 break
-            found = _read(file)
+            found = read_state(file)
             if found is not None and found.config == config:
                 return found
         return None
@@ -81,7 +76,7 @@ class RunFolder:
     def at(self, reports: int) -> Kept | None:
         """Return the state after exactly so many reports, whatever the configuration; or None."""
         for file in self._files(_AT_REPORT, _AT_LEG_END):
-            if _reports(file) == reports and (found := _read(file)) is not None:
+            if _reports(file) == reports and (found := read_state(file)) is not None:
                 return found
         return None
 
@@ -107,7 +102,16 @@ def _reports(file: Path) -> int:
     return int(file.stem)
 
 
-def _read(file: Path) -> Kept | None:
+def write_state(file: Path, kept: Kept) -> None:
+    """Write a state with its digest, whole or not at all."""
+    payload = pickle.dumps(kept, protocol=pickle.HIGHEST_PROTOCOL)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(".part")
+    unfinished.write_bytes(hashlib.sha256(payload).digest() + payload)
+    unfinished.replace(file)
+
+
+def read_state(file: Path) -> Kept | None:
     """Return what is in a file, or None where it is torn or gone."""
     try:
         content = file.read_bytes()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from hpo import listed, scheduler_checks
+from hpo import command_checks, listed, rule_checks, scheduler_checks
 from hpo.conditions import check_conditions
 from hpo.fields import Value
 from hpo.ladder import Scale, base_shape, resolve_ladder, resolve_scale, shapes
@@ -18,7 +18,7 @@ from hpo.schema import Scales, SweepSpec
 from hpo.space import Dimension
 from hpo.yaml_lines import KeyPath
 from trainers.changes import find_errors
-from trainers.config import RunConfig
+from trainers.config import Command, RunConfig
 from trainers.errors import TrainerError, unknown
 from trainers.kind import Kind
 from trainers.registry import kind
@@ -63,15 +63,18 @@ def find_problems(spec: SweepSpec) -> list[Problem]:
     try:
         trainer = kind(spec.trainer)
     except TrainerError as error:
-        return [Problem(("trainer",), str(error))]
+        path = command_checks.COMMAND if isinstance(spec.trainer, Command) else ("trainer",)
+        return [Problem(path, str(error))]
     if problems := list(listed.check_keys(spec)):
         return problems
     problems = [
+        *command_checks.problems(spec),
         *scheduler_checks.problems(spec),
-        *_check_parametrization(spec, trainer),
+        *rule_checks.problems(spec, trainer),
         *_check_model(spec, trainer),
         *_check_fixed(spec, trainer),
         *_check_changes(spec, trainer),
+        *_check_states(spec, trainer),
     ]
     if spec.scales is None:
         problems += listed.check_points(spec, trainer)
@@ -104,19 +107,13 @@ def run_config(spec: SweepSpec, scale: Scale, setting: Mapping[str, Value], seed
         setting=dict(setting),
         seed=seed,
         parametrization=spec.parametrization,
+        parametrization_options=dict(spec.parametrization_options),
         base=base_shape(spec),
-        data=spec.data,
+        data=spec.data if command_checks.takes_data(spec) else "",
         model=dict(spec.model),
         reports=spec.reports,
         changes=tuple(changed.change for changed in spec.changes),
     )
-
-
-def _check_parametrization(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
-    known = trainer.parametrizations
-    if known and spec.parametrization not in known:
-        error = unknown("parametrization", spec.parametrization, known)
-        yield Problem(("parametrization",), str(error))
 
 
 def _check_model(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
@@ -149,13 +146,24 @@ def _check_fixed(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
         if name in trainer.settings:
             yield from value_problems(trainer.settings[name], name, value, path)
         elif not trainer.accepts_more:
-            yield Problem(path, str(unknown("setting", name, trainer.settings)))
+            yield Problem(path, str(trainer.unknown_setting(name)))
 
 
 def _check_changes(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
     changes = [changed.change for changed in spec.changes]
     for row, key, message in find_errors(trainer, changes):
         yield Problem(("changes", row) if key is None else ("changes", row, key), message)
+
+
+def _check_states(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
+    """Final states are for soups of, and for training on, what hyperlaw's own loop trains."""
+    for key, given in (("final_states", spec.final_states), ("start_from", spec.start_from)):
+        if given and trainer.load_task is None:
+            yield Problem(
+                (key,),
+                f"trainer {trainer.name!r} trains by itself; only for a built-in model, or a class "
+                "of your own with model, draw, loss and held_out, are final states of use",
+            )
 
 
 def _check_names(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
@@ -166,7 +174,7 @@ def _check_names(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
     ]
     for name in spec.space:
         if name in unknown_names:
-            yield Problem(("space", name), str(unknown("setting", name, trainer.settings)))
+            yield Problem(("space", name), str(trainer.unknown_setting(name)))
         if name in spec.fixed:
             yield Problem(("fixed", name), "also searched under space; keep one of the two")
     if unknown_names:

@@ -22,10 +22,13 @@ from ray.tune.experiment import Trial
 
 from hpo.checkpoints import RunFolder
 from hpo.checks import run_config
+from hpo.continued import start_folder
 from hpo.errors import SpecError
 from hpo.extension import extended
+from hpo.final_states import BestOfScales
 from hpo.held_states import HeldStates
 from hpo.legs import NumberedLeg, Standing, leg_record, recorded_reports
+from hpo.out_of_memory import KillCount, why_worker_died
 from hpo.points import Leg, Origin, Outcome
 from hpo.progress import SweepObserver
 from hpo.rows import Row, curve, failed_row, run_row, stopped_row
@@ -51,7 +54,7 @@ from storage.control import CANCEL, EXTEND, PAUSE, RESUME, RETRY, STOP, Request
 from storage.errors import RunsTableError
 from storage.store import Store
 from storage.sweeps import CANCELLED, DONE, PAUSED, RUNNING, STOPPED, STOPPING
-from trainers.config import RunConfig
+from trainers.config import Command, RunConfig
 from trainers.protocol import Report
 
 LIVE_CURVE_SECONDS = 1.0
@@ -60,8 +63,6 @@ LIVE_CURVE_SECONDS = 1.0
 DEATHS = 2
 """A leg whose worker died is begun again this many times without a new report: a machine that is
 lost in a long run's middle is not the run's fault, a run that dies again at the same place is."""
-
-WORKER_DIED = "the worker process died: it was killed, crashed or ran out of memory"
 
 _NUMBER = "number"
 """Key of a trial's configuration: the leg's number."""
@@ -106,8 +107,12 @@ class Coordinator(tune.Callback):
         interruption: Interruption,
         helm: Helm,
         states: Path | None,
+        outputs: Path,
     ) -> None:
-        """Coordinate a sweep from where it stands; `states` is where states of runs are kept."""
+        """Coordinate a sweep from where it stands.
+
+        `states` is where states of runs are kept while they run, `outputs` what they write beside.
+        """
         self.error: Exception | None = None
         self.spec = spec
         self.strategy = standing[0]
@@ -117,6 +122,11 @@ class Coordinator(tune.Callback):
         self._interruption = interruption
         self._helm = helm
         self._states = states
+        self._outputs = outputs
+        self._start = (
+            None if spec.start_from is None else start_folder(spec.start_from, outputs.parent)
+        )
+        self._finals = BestOfScales.of_sweep(spec, store, outputs)
         self._state = RUNNING
         self._again = deque(standing[1].left)
         self._unrecorded = {leg.number: leg for leg in standing[1].unrecorded}
@@ -128,6 +138,7 @@ class Coordinator(tune.Callback):
         self._running: dict[int, _Running] = {}  # with Tune; one of them may wait for an actor
         self._withdrawn: set[int] = set()
         self._held = HeldStates()
+        self._kills = KillCount()
         self._deaths: dict[int, tuple[int, int]] = {}  # how often, and after how many reports
         self._python_path = os.pathsep.join(str(Path(path).resolve()) for path in sys.path)
 
@@ -201,6 +212,7 @@ class Coordinator(tune.Callback):
         if number in self._running and not self._interruption.requested:
             with self._keeping_errors():
                 self._stop(self._running[number])
+                _let_go(trial)
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
@@ -209,13 +221,18 @@ class Coordinator(tune.Callback):
         if self._interruption.requested:
             return
         with self._keeping_errors():
-            running, reason = self._of(trial), _reason(trial)
+            running, error = self._of(trial), _error(trial)
+            reason = str(error) if isinstance(error, RunFailedError) else None
+            killed = self._kills.has_risen()
             number, run_id = running.leg.number, running.leg.leg.point.run_id
             deaths, made = self._deaths.get(number, (0, 0))
             deaths = 0 if len(running.reports) > made else deaths
             withdrawn = number in self._withdrawn
             if reason is not None or (deaths >= DEATHS and not withdrawn):
-                self._fail(running, reason or WORKER_DIED)
+                if reason is None:
+                    resources = self.spec.resources
+                    reason = why_worker_died(running.config, resources, error, killed=killed)
+                self._fail(running, reason)
                 return
             del self._running[number]
             self._reports[run_id] = running.reports
@@ -308,11 +325,13 @@ class Coordinator(tune.Callback):
             _NUMBER: number,
             RUN_ID: run_id,
             LEG: TrialLeg(
-                run=_anywhere(config),
+                run=_anywhere(config, self._outputs / run_id),
                 reports=leg.reports,
                 origin=leg.origin,
                 state=origin,
                 folder=self._states,
+                keeps_final=bool(self.spec.final_states),
+                start=self._start,
             ),
             CPUS: self.spec.resources.cpus,
             GPUS: self.spec.resources.gpus,
@@ -344,6 +363,8 @@ class Coordinator(tune.Callback):
                 self._fail(running, str(error))
                 return
             self._held.drop(point.run_id)
+            if row[columns.STATUS] == columns.COMPLETED:
+                self._finals.completed(row)
             self._observer.finished(point, row)
             return
         self._observer.report(point, report)
@@ -410,21 +431,35 @@ def _end_actor(trial: Trial) -> None:
         ray.kill(actor)
 
 
-def _anywhere(run: RunConfig) -> RunConfig:
-    """The run with its data's full path: a worker may have another working folder."""
-    path = Path(run.data)
-    return dataclasses.replace(run, data=str(path.resolve())) if path.exists() else run
+def _let_go(trial: Trial) -> None:
+    """Have a stopped run's processes ended now: its actor may wait long for another leg."""
+    actor = trial.temporary_state.ray_actor
+    if actor is not None:
+        actor.let_go.remote()
 
 
-def _reason(trial: Trial) -> str | None:
-    """Why Tune gave a run up, in one line; None where its process died.
+def _anywhere(run: RunConfig, folder: Path) -> RunConfig:
+    """The run with a folder of its own and full paths: a worker may have another working folder."""
+    data, trainer = run.data, run.trainer
+    if data and Path(data).exists():
+        data = str(Path(data).resolve())
+    if isinstance(trainer, Command):
+        trainer = dataclasses.replace(trainer, cwd=str(Path(trainer.cwd).resolve()))
+    return dataclasses.replace(run, trainer=trainer, data=data, folder=str(folder))
+
+
+def _error(trial: Trial) -> Exception:
+    """Why Tune gave a run up: what its trainer raised, or Ray's error where its process died.
 
     Tune keeps the exception in a file.
     """
     if trial.pickled_error_file is None:
-        return Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()[-1]
+        return RunFailedError(
+            Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()[-1]
+        )
     error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
-    if isinstance(error, RayTaskError):
-        cause = error.cause
-        return str(cause) if isinstance(cause, RunFailedError) else one_line(cause)
-    return None
+    assert isinstance(error, Exception)
+    if not isinstance(error, RayTaskError):
+        return error
+    cause = error.cause
+    return cause if isinstance(cause, RunFailedError) else RunFailedError(one_line(cause))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import isnan
 
 from hpo.ladder import Scale
 from hpo.points import Leg, Origin, Outcome, Point
@@ -133,6 +134,7 @@ def _outcome(point: Point, curve: Curve | None, reached: int, status: str) -> Ou
 
 def recorded_reports(curve: Curve) -> list[Report]:
     """Return what a run reported, from its curve."""
+    scales = curve.noise_scale
     return [
         Report(
             step=int(curve.step[index]),
@@ -143,6 +145,7 @@ def recorded_reports(curve: Curve) -> list[Report]:
             lr=float(curve.lr[index]),
             seconds=float(curve.seconds[index]),
             status="running",
+            noise_scale=None if scales is None or isnan(scales[index]) else float(scales[index]),
         )
         for index in range(len(curve))
     ]

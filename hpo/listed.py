@@ -105,7 +105,7 @@ def _check_setting(
         if name in trainer.settings:
             yield from value_problems(trainer.settings[name], name, value, (*setting, name))
         elif not trainer.accepts_more:
-            yield Problem((*setting, name), str(unknown("setting", name, trainer.settings)))
+            yield Problem((*setting, name), str(trainer.unknown_setting(name)))
     # A required name that is missing is most likely the mistyped one.
     for name, rule in trainer.settings.items():
         given = name in point.setting or name in spec.fixed

@@ -16,6 +16,8 @@ from trainers.registry import kind
 
 Row = dict[str, object]
 
+NOISE_SCALE = "noise_scale"
+"""Column of the critical batch that a run measured itself, tokens; see `trainers.noise_scale`."""
 PIECEWISE = "piecewise"
 """The schedule of a run whose lr follows a table; its column lr is what it begins with."""
 
@@ -30,6 +32,7 @@ def run_row(sweep: str, point: Point, config: RunConfig, report: Report) -> Row:
         columns.FLOPS: report.flops,
         columns.STEPS: report.step,
         columns.SECONDS: report.seconds,
+        NOISE_SCALE: report.noise_scale,
     }
 
 
@@ -61,6 +64,8 @@ def curve(reports: Sequence[Report]) -> Curve:
     def column(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         return np.array([getattr(report, name) for report in reports], dtype=np.float64)
 
+    measured = any(report.noise_scale is not None for report in reports)
+
     return Curve(
         step=np.array([report.step for report in reports], dtype=np.int64),
         tokens=column("tokens"),
@@ -69,11 +74,13 @@ def curve(reports: Sequence[Report]) -> Curve:
         train_loss=column("train_loss"),
         lr=column("lr"),
         seconds=column("seconds"),
+        noise_scale=column(NOISE_SCALE) if measured else None,
     )
 
 
 def _common(sweep: str, point: Point, config: RunConfig) -> Row:
-    setting = kind(config.trainer).complete(config.setting)
+    trainer = kind(config.trainer)
+    setting = trainer.complete(config.setting)
     row: Row = {
         columns.RUN_ID: point.run_id,
         columns.SWEEP: sweep,
@@ -84,9 +91,10 @@ def _common(sweep: str, point: Point, config: RunConfig) -> Row:
         columns.PARAMS: point.scale.params,
         columns.PARAMS_TOTAL: point.scale.params_total,
         columns.PARAMETRIZATION: config.parametrization,
-        columns.MODEL: config.trainer,
-        columns.DATA: config.data,
+        columns.MODEL: trainer.name,
     }
+    if config.data:
+        row[columns.DATA] = config.data
     if any(columns.LR in change.setting for change in config.changes):
         row[columns.SCHEDULE] = PIECEWISE
     if "warmup_fraction" in setting:

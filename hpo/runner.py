@@ -17,6 +17,7 @@ import shutil
 from pathlib import Path
 
 from hpo.checks import run_config
+from hpo.continued import check_start
 from hpo.errors import SpecError
 from hpo.extension import check_extendable, is_longer
 from hpo.ladder import resolve_ladder
@@ -91,6 +92,7 @@ def run_sweep(
             _stop_frozen(spec, standing, store, observer)
             return _close(spec, strategy, store, observer, driver, DONE)
 
+        check_start(spec, folder_beside(store, "runs"))
         # Not at the top: Ray takes a second to import, and what is wrong should be said before.
         from hpo.coordinator import Coordinator
         from hpo.launch import check_room, ray_session, train
@@ -106,7 +108,7 @@ def run_sweep(
             store.claim_sweep(spec.name, driver)
         elif longer:
             store.set_spec_text(spec.name, spec_text)
-        states = _states_folder(store, spec.name)
+        states = folder_beside(store, "states") / spec.name
         coordinator = Coordinator(
             spec,
             (strategy, standing),
@@ -116,6 +118,7 @@ def run_sweep(
             interruption,
             Helm(store, spec.name, driver),
             states,
+            folder_beside(store, "runs") / spec.name,
         )
         observer.started(spec.name, strategy.workload, done)
         state = INTERRUPTED
@@ -210,11 +213,10 @@ def _done_rows(sweep: str, store: Store) -> list[Row]:
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
-def _states_folder(store: Store, sweep: str) -> Path:
-    """Where the states of running runs are kept: beside the database, or here if it is no file."""
+def folder_beside(store: Store, what: str) -> Path:
+    """Where something of runs is kept: beside the database, or here if it is no file."""
     beside = store.path
-    folder = Path("hyperlaw.states") if beside is None else Path(f"{beside}.states")
-    return folder.resolve() / sweep
+    return Path(f"hyperlaw.{what}" if beside is None else f"{beside}.{what}").resolve()
 
 
 def _summary(spec: SweepSpec, strategy: Strategy, store: Store, state: str) -> SweepSummary:

@@ -7,9 +7,19 @@ that can be built) is checked by `hpo.checks`.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+    with_config,
+)
 
 from hpo.fields import (
     Nonnegative,
@@ -26,7 +36,7 @@ from hpo.fields import (
 )
 from hpo.search_keys import Search
 from hpo.space import Dimension
-from trainers.config import Change
+from trainers.config import Change, Command
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -45,12 +55,27 @@ def _text(value: object) -> object:
     return value
 
 
-def _trainer(value: object) -> object:
-    if isinstance(value, dict) and "command" in value:
-        raise refuse(
-            "commands are not available in this version; name a built-in or 'module:Class'"
-        )
-    return _text(value)
+Text = Annotated[str, BeforeValidator(_text)]
+
+
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True)
+class CommandKeys(Command):
+    """A training script as the trainer: what may stand under `trainer` where that is a mapping."""
+
+    command: Text
+    loss: Text = "loss"
+    block_params: Positive = 12
+    timeout_minutes: Positive | None = None
+    cwd: Text = "."
+
+
+NAMED, SCRIPT = "named", "script"
+"""The two forms of `trainer`; pydantic writes them into the paths of its errors."""
+
+
+def _form_of_trainer(value: object) -> str:
+    return SCRIPT if isinstance(value, dict | Command) else NAMED
 
 
 class Scales(BaseModel):
@@ -130,6 +155,13 @@ class Resources(Part):
         return self
 
 
+class StartFrom(Part):
+    """The finished run whose final state every run of a sweep begins with."""
+
+    sweep: Text
+    run: Text
+
+
 class SweepSpec(Part):
     """A sweep as its file describes it. Read one with `hpo.spec.load_spec`.
 
@@ -138,10 +170,14 @@ class SweepSpec(Part):
     """
 
     name: Annotated[str, BeforeValidator(_name)]
-    trainer: Annotated[str, BeforeValidator(_trainer)]
-    parametrization: Annotated[str, BeforeValidator(_text)] = "sp"
+    trainer: Annotated[
+        Annotated[Text, Tag(NAMED)] | Annotated[CommandKeys, Tag(SCRIPT)],
+        Discriminator(_form_of_trainer),
+    ]
+    parametrization: Text = "sp"
+    parametrization_options: dict[str, Scalar] = Field(default_factory=dict)
     base: dict[str, PositiveInt] | None = None
-    data: Annotated[str, BeforeValidator(_text)] = "python-stdlib"
+    data: Text = "python-stdlib"
     scales: Scales | None = None
     search: Annotated[Search, Field(discriminator="method")]
     space: dict[str, Dimension] = Field(default_factory=dict, min_length=1)
@@ -153,4 +189,6 @@ class SweepSpec(Part):
     seeds: PositiveInt = 1
     seed: NonnegativeInt = 0
     reports: PositiveInt = 8
+    final_states: NonnegativeInt = 0
+    start_from: StartFrom | None = None
     resources: Resources = Resources()

@@ -6,6 +6,7 @@ right``. What a file may hold is in `hpo.schema`; what is held against the train
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,16 +19,16 @@ from hpo.checks import find_problems
 from hpo.errors import SpecError
 from hpo.fields import show
 from hpo.problems import Problem
-from hpo.schema import SweepSpec
+from hpo.schema import CommandKeys, SweepSpec
 from hpo.search_keys import METHODS, keys_of
 from hpo.yaml_lines import Document, KeyPath, YamlError, parse_yaml
 
 __all__ = ["SpecError", "SweepSpec", "check_spec", "load_spec", "parse_spec"]
 
 
-_UNKNOWN_KEY, _MISSING_KEY = "extra_forbidden", "missing"
+_UNKNOWN_KEYS, _MISSING_KEY = ("extra_forbidden", "unexpected_keyword_argument"), "missing"
 _UNKNOWN_METHOD, _NO_METHOD = "union_tag_invalid", "union_tag_not_found"
-_SEARCH = "search"
+_SEARCH, _TRAINER = "search", "trainer"
 
 
 def load_spec(path: str | Path) -> SweepSpec:
@@ -63,7 +64,8 @@ def parse_spec(text: str, source: str = "sweep file") -> SweepSpec:
     try:
         document = parse_yaml(text)
     except YamlError as error:
-        raise SpecError(f"{source}:{error.line}: {error.message}") from error
+        hint = _quotes_hint(text.splitlines()[error.line - 1 : error.line])
+        raise SpecError(f"{source}:{error.line}: {error.message}{hint}") from error
     if document.data is None:
         raise SpecError(f"{source}:1: the file is empty; a sweep begins with 'name: ...'")
     if not isinstance(document.data, dict):
@@ -75,7 +77,7 @@ def parse_spec(text: str, source: str = "sweep file") -> SweepSpec:
         spec = SweepSpec.model_validate(document.data)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        mistyped = {detail["loc"][:-1] for detail in details if detail["type"] == _UNKNOWN_KEY}
+        mistyped = {detail["loc"][:-1] for detail in details if detail["type"] in _UNKNOWN_KEYS}
         problems = [
             _as_problem(detail)
             for detail in details
@@ -164,6 +166,12 @@ def _shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _quotes_hint(lines: Sequence[str]) -> str:
+    """What to say of a command in which YAML sees a mapping."""
+    unquoted = any("command:" in line and "{" in line for line in lines)
+    return "; a command with places such as {lr} in it stands in quotes" if unquoted else ""
+
+
 def _spec_error(problems: Sequence[Problem], document: Document, source: str) -> SpecError:
     located = sorted(
         ((document.line(problem.path), problem) for problem in problems), key=lambda item: item[0]
@@ -197,8 +205,8 @@ def _as_problem(detail: ErrorDetails) -> Problem:
         hint = f"did you mean '{near[0]}'? " if near else ""
         message = f"{show(named)} is not a method; {hint}there are: {', '.join(METHODS)}"
         return Problem((*path, "method"), message)
-    if detail["type"] == _UNKNOWN_KEY:
-        known = list(_model_at(detail["loc"][:-1]).model_fields)
+    if detail["type"] in _UNKNOWN_KEYS:
+        known = _keys_at(detail["loc"][:-1])
         near = get_close_matches(str(path[-1]), known, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         return Problem(path, f"unknown key; {hint}(keys here: {', '.join(known)})")
@@ -215,12 +223,16 @@ def _as_problem(detail: ErrorDetails) -> Problem:
 
 
 def _without_tag(path: KeyPath) -> KeyPath:
-    """The keys of the file: pydantic names the method between `search` and its keys."""
+    """The keys of the file: pydantic names the form after `trainer`, the method after `search`."""
+    if path[:1] == (_TRAINER,):
+        return (_TRAINER, *path[2:])
     return (_SEARCH, *path[2:]) if len(path) > 2 and path[0] == _SEARCH else path
 
 
-def _model_at(path: Sequence[str | int]) -> type[BaseModel]:
-    """The model that holds the keys at `path` of the sweep file."""
+def _keys_at(path: Sequence[str | int]) -> list[str]:
+    """The keys that there are at `path` of the sweep file."""
+    if path[:1] == (_TRAINER,):
+        return [field.name for field in dataclasses.fields(CommandKeys)]
     model: type[BaseModel] = SweepSpec
     for key in path:
         if model is SweepSpec and key == _SEARCH and len(path) > 1:
@@ -229,7 +241,7 @@ def _model_at(path: Sequence[str | int]) -> type[BaseModel]:
         field = model.model_fields.get(str(key))
         if field is not None:
             model = next(_models_in(field.annotation), model)
-    return model
+    return list(model.model_fields)
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:

@@ -22,9 +22,13 @@ from ray.train._internal.storage import StorageContext
 from ray.tune.result import TIME_THIS_ITER_S
 
 from hpo.checkpoints import Kept, RunFolder, State
+from hpo.final_states import read_final, save_final
+from hpo.out_of_memory import advice
 from hpo.points import Origin
 from trainers.config import RunConfig
-from trainers.protocol import Report, Trainer
+from trainers.errors import TrainerError
+from trainers.memory import is_out_of_memory
+from trainers.protocol import Closing, Report, Trainer
 from trainers.registry import kind
 
 RUN_ID, LEG, CPUS, GPUS, PYTHON_PATH = "run_id", "leg", "cpus", "gpus", "python_path"
@@ -65,6 +69,8 @@ class TrialLeg:
     reports : how many reports the run will have made at its end.
     origin, state : where it begins, and that state where it is still in memory.
     folder : where states of the sweep's runs are kept, a folder a run; None to keep none.
+    keeps_final : whether the state of a run that completed is written to the run's own folder.
+    start : the folder of a finished run whose final state a run of its own begins with.
     """
 
     run: RunConfig
@@ -72,11 +78,35 @@ class TrialLeg:
     origin: Origin | None
     state: HeldState | None
     folder: Path | None
+    keeps_final: bool = False
+    start: Path | None = None
 
 
 def one_line(error: BaseException) -> str:
-    """The last line of an exception's traceback, such as ``ValueError: lr is -1``."""
+    """The last line of an exception's traceback, such as ``ValueError: lr is -1``.
+
+    What a trainer says of a run that it cannot train stands as it is.
+    """
+    if isinstance(error, TrainerError):
+        return " ".join(str(error).split())
     return " ".join("".join(traceback.format_exception_only(error)).split())
+
+
+def _checked(report: object, run: RunConfig) -> Report:
+    """Return what a trainer's step returned, which may be a user's own."""
+    if not isinstance(report, Report):
+        raise TrainerError(
+            f"step() of trainer {run.trainer!r} returned {type(report).__name__}; it must return a "
+            "trainers.protocol.Report"
+        )
+    return report
+
+
+def _final_state(folder: Path) -> State:
+    kept = read_final(folder)
+    if kept is None:
+        raise RuntimeError(f"the state to start from is gone: there is none in {folder}")
+    return kept.state
 
 
 class RunTrainable(tune.Trainable):
@@ -92,9 +122,11 @@ class RunTrainable(tune.Trainable):
         self._n_threads = max(1, int(float(str(given.get(CPUS, 1)))))
         for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[variable] = str(self._n_threads)
+        self._share = float(str(given.get(CPUS, 1))), float(str(given.get(GPUS, 0)))
         if not given.get(GPUS, 0):
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._states: RunFolder | None = None
+        self._trainer: Trainer | None = None
         self._in_middle = False
         super().__init__(config, storage)
 
@@ -114,12 +146,22 @@ class RunTrainable(tune.Trainable):
         if self._in_middle and self._states is not None:
             self._states.close()  # The last run was stopped; this may not be the driver's disk.
         self._in_middle = False
+        self.let_go()
         # The trainer is built in step(): Tune handles an exception there, not one in a reset.
         leg = config[LEG]
         assert isinstance(leg, TrialLeg)
         self._leg = leg
         self._states = None if leg.folder is None else RunFolder(leg.folder / str(config[RUN_ID]))
-        self._trainer: Trainer | None = None
+
+    def let_go(self) -> None:
+        """End what the last run's trainer holds, such as a process; it trains no further here."""
+        if isinstance(self._trainer, Closing):
+            self._trainer.close()
+        self._trainer = None
+
+    def cleanup(self) -> None:
+        """Tune is about to end the actor."""
+        self.let_go()
 
     def save(self, checkpoint_dir: str | None = None) -> _TrainingResult:
         """Keep the state of a run that is paused: its next actor begins from it, see `_begin`.
@@ -131,6 +173,7 @@ class RunTrainable(tune.Trainable):
             n_reports = self._first + len(self._leg_reports)
             self._write(self._states, n_reports, self._trainer.state_dict(), leg_ends=False)
             self._in_middle = False
+            self.let_go()
         return _TrainingResult(checkpoint=None, metrics={})
 
     def get_auto_filled_metrics(
@@ -153,7 +196,7 @@ class RunTrainable(tune.Trainable):
                 self._begin()
                 unsent += self._leg_reports  # by an actor or a launch that was killed
             assert self._trainer is not None
-            report = self._trainer.step()
+            report = _checked(self._trainer.step(), self._leg.run)
             self._leg_reports.append(report)
             unsent.append(report)
             n_reports = self._first + len(self._leg_reports)
@@ -161,8 +204,10 @@ class RunTrainable(tune.Trainable):
             leg_ends = goes_on and n_reports >= self._leg.reports
             held = self._keep_state(n_reports, leg_ends) if goes_on else None
             self._in_middle = goes_on and not leg_ends
+            if report.status == "completed" and self._leg.keeps_final:
+                self._save_final(n_reports)
         except Exception as error:
-            raise RunFailedError(one_line(error)) from error
+            raise RunFailedError(self._why(error)) from error
         if not goes_on and self._states is not None:
             self._states.close()
         return {
@@ -172,6 +217,12 @@ class RunTrainable(tune.Trainable):
             STATE: held,
             "done": not goes_on or leg_ends,
         }
+
+    def _why(self, error: Exception) -> str:
+        """Say why the run failed; where memory ran out, what would fit."""
+        if not is_out_of_memory(error):
+            return one_line(error)
+        return f"out of memory ({one_line(error)[:200]}){advice(self._leg.run, *self._share)}"
 
     def _begin(self) -> None:
         """Build the trainer, with the newest state that there is of this leg."""
@@ -189,6 +240,8 @@ class RunTrainable(tune.Trainable):
             self._trainer.load_state_dict(own.state)
         elif leg.origin is not None:
             self._trainer.load_state_dict(self._origin_state(leg.origin))
+        elif leg.start is not None:
+            self._trainer.load_state_dict(_final_state(leg.start))
         self._written = time.monotonic()
 
     def _origin_state(self, origin: Origin) -> State:
@@ -218,6 +271,12 @@ class RunTrainable(tune.Trainable):
         if self._states is not None:
             self._write(self._states, n_reports, state, leg_ends)
         return HeldState(ray.put(state)) if leg_ends else None
+
+    def _save_final(self, n_reports: int) -> None:
+        assert self._trainer is not None
+        run = self._leg.run
+        kept = Kept(run, n_reports, tuple(self._leg_reports), self._trainer.state_dict())
+        save_final(Path(run.folder), kept)
 
     def _write(self, states: RunFolder, n_reports: int, state: State, leg_ends: bool) -> None:
         began = time.monotonic()

@@ -46,22 +46,27 @@ def answer_from(asked: Asked, question: Question) -> tuple[Answer, Law, pd.DataF
     MissingError : a rule needs the runs behind a stored law, and the database does not have them.
     scaling.errors.LawError : a question that the runs leave no answer for, or that makes no sense.
     """
-    from scaling.adjusted import answer
     from scaling.errors import MissingRunsError
 
     law, runs = find_law_and_runs(asked, axes_for(question.width, question.depth))
     try:
-        answered = answer(
-            law,
-            runs,
-            params=question.params,
-            tokens=question.tokens,
-            width=question.width,
-            depth=question.depth,
-            level=question.level,
-            batch_tokens=question.batch_tokens,
-            decay=question.decay,
-        )
+        return ask(law, runs, question), law, runs
     except MissingRunsError as error:
         raise MissingError(f"{error}; give them with --runs") from error
-    return answered, law, runs
+
+
+def ask(law: Law, runs: pd.DataFrame | None, question: Question) -> Answer:
+    """Ask a law, and the rules that look at its runs; errors are those of `scaling.adjusted`."""
+    from scaling.adjusted import answer
+
+    return answer(
+        law,
+        runs,
+        params=question.params,
+        tokens=question.tokens,
+        width=question.width,
+        depth=question.depth,
+        level=question.level,
+        batch_tokens=question.batch_tokens,
+        decay=question.decay,
+    )

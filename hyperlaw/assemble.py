@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from hyperlaw.answers import Question, ask
 from hyperlaw.errors import InputError
 from hyperlaw.hints import command
 from hyperlaw.sources import RunSource, open_store
@@ -19,32 +20,37 @@ if TYPE_CHECKING:
     from scaling.backtest import HeldOut
     from scaling.law import Law
     from scaling.loss_laws.law import LossLaw
+    from scaling.transfer_check import TransferCheck
     from storage.store import Store
 
 NEXT_SCALE: Final = 10
 """A reader without a target is shown to ask for this many times the largest measured scale."""
 PLANNED_RUNS: Final = 8
+LADDER: Final = "ladder"
+"""What a sweep over several scales is called where one is suggested."""
 
 
 def report_content(
     source: RunSource,
-    law: Law,
+    law: Law | None,
     *,
     db: str,
     held_out: Sequence[str] = (),
-    target: tuple[float, float] | None = None,
+    target: Question | None = None,
     title: str | None = None,
+    why_no_law: str = "",
 ) -> ReportContent:
     """Put a report together.
 
     Parameters
     ----------
     source : the runs, of sweeps or of a file.
-    law : fitted to them.
+    law : fitted to them; None where they carry none, and nothing is predicted or checked.
     db : the database, for curves, sweep files and held-out sweeps.
     held_out : sweeps that the law is checked on; their scales must be new to it.
-    target : (params, tokens) to predict for.
-    title : the heading; the law's name where None.
+    target : what to predict for.
+    title : the heading; the law's name where None, or that of the runs.
+    why_no_law : what the runs lack for a law, where there is none.
 
     Raises
     ------
@@ -53,35 +59,48 @@ def report_content(
     """
     from dashboards.figures.curves import choose_runs
     from dashboards.report_content import ReportContent
-    from scaling.adjusted import answer
-    from scaling.backtest import compare
     from storage.columns import FAILED, RUN_ID, STATUS
 
     of_sweeps: dict[str, Any] = {}
-    checks: list[HeldOut] = []
-    if source.sweeps or held_out:
+    if source.sweeps:
         with open_store(db) as store:
             of_sweeps = _from_sweeps(store, source.sweeps)
             drawn = choose_runs(source.runs[source.runs[STATUS] != FAILED])[RUN_ID]
             of_sweeps["curves"] = store.curves([str(run_id) for run_id in drawn])
-            checks = [check for name in held_out for check in checks_of(law, store.runs(name))]
-    answered = (
-        None if target is None else answer(law, source.runs, params=target[0], tokens=target[1])
-    )
+    of_law: dict[str, Any] = {"why_no_law": why_no_law}
+    if law is not None:
+        of_law = _from_law(law, source, db, held_out, target)
     return ReportContent(
-        title=title or law.name,
+        title=title or (source.name if law is None else law.name),
         law=law,
         runs=source.runs,
-        prediction=None if answered is None else answered.prediction,
-        rules=() if answered is None else answered.rules,
-        held_out=checks,
-        comparison=compare(law, source.runs),
-        by_parametrization=_by_parametrization(source.runs),
         loss_law=_loss_law(source.runs),
-        plan=None if target is None else _plan(source, law, target, db),
         next_commands=_next_commands(source, law, target, db),
         **of_sweeps,
+        **of_law,
     )
+
+
+def _from_law(
+    law: Law, source: RunSource, db: str, held_out: Sequence[str], target: Question | None
+) -> dict[str, Any]:
+    """Return what a law answers, and how it does, as fields of a report's content."""
+    from scaling.backtest import compare
+
+    found: dict[str, Any] = {
+        "comparison": compare(law, source.runs),
+        "by_parametrization": _by_parametrization(source.runs, law),
+    }
+    if held_out:
+        with open_store(db) as store:
+            found["held_out"] = [
+                check for name in held_out for check in checks_of(law, store.runs(name))
+            ]
+    if target is not None:
+        answered = ask(law, source.runs, target)
+        found["prediction"], found["rules"] = answered.prediction, answered.rules
+        found["plan"] = _plan(source, law, target, db)
+    return found
 
 
 def _from_sweeps(store: Store, sweeps: Sequence[str]) -> dict[str, Any]:
@@ -89,11 +108,28 @@ def _from_sweeps(store: Store, sweeps: Sequence[str]) -> dict[str, Any]:
     texts = {name: text for name in sweeps if (text := store.sweep(name).spec_text)}
     rounds = {name: records for name in sweeps if (records := store.rounds(name))}
     lineages = {name: store.lineage(name) for name in sweeps if store.has_exploits(name)}
-    return {"sweep_texts": texts, "rounds": rounds, "populations": lineages}
+    checks = _transfer_checks(store, texts.values())
+    return {"sweep_texts": texts, "rounds": rounds, "populations": lineages, "checks": checks}
 
 
-def _by_parametrization(runs: pd.DataFrame) -> dict[str, Law]:
+def _transfer_checks(store: Store, texts: Iterable[str]) -> list[TransferCheck]:
+    """Return the last checks of transfer of sweeps' models; a trainer need not be found here."""
+    from hpo.errors import SpecError
+    from hpo.spec import stored_spec
+    from hyperlaw.transfer import checks_of
+    from trainers.errors import TrainerError
+
+    found: dict[str, TransferCheck] = {}
+    for text in texts:
+        with suppress(SpecError, TrainerError):
+            found |= {check.name: check for check in checks_of(store, stored_spec(text))}
+    return list(found.values())
+
+
+def _by_parametrization(runs: pd.DataFrame, law: Law) -> dict[str, Law]:
     """Fit a law to the runs of each parametrization, where there are several and each carries one.
+
+    They stand on width or depth where the law of all runs does.
 
     Parametrizations differ in how their optima move, so one law of all says little of that.
     """
@@ -102,11 +138,12 @@ def _by_parametrization(runs: pd.DataFrame) -> dict[str, Law]:
     from storage.columns import PARAMETRIZATION
 
     kinds = sorted(runs[PARAMETRIZATION].dropna().unique()) if PARAMETRIZATION in runs else []
+    axes = law.axes if law.shape_axes else None
     laws: dict[str, Law] = {}
     for kind in kinds if len(kinds) > 1 else ():
         own = runs[(runs[PARAMETRIZATION] == kind).to_numpy()]
         with suppress(LawError):
-            laws[str(kind)] = fit_law(own, name=str(kind))
+            laws[str(kind)] = fit_law(own, name=str(kind), axes=axes)
     return laws
 
 
@@ -121,7 +158,7 @@ def _loss_law(runs: pd.DataFrame) -> LossLaw | None:
         return None
 
 
-def _plan(source: RunSource, law: Law, target: tuple[float, float], db: str) -> pd.DataFrame | None:
+def _plan(source: RunSource, law: Law, target: Question, db: str) -> pd.DataFrame:
     """Plan the next runs for a target, of what can be trained where that is known."""
     from hyperlaw.planning import find_recipe, plan_next
 
@@ -129,9 +166,15 @@ def _plan(source: RunSource, law: Law, target: tuple[float, float], db: str) -> 
     if source.sweeps:
         with suppress(InputError):  # runs from elsewhere may be planned, and trained elsewhere
             recipe = find_recipe(source, db)
-    params, tokens = target
     return plan_next(
-        source, law, params=params, tokens=tokens, n_runs=PLANNED_RUNS, recipe=recipe
+        source,
+        law,
+        params=target.params,
+        tokens=target.tokens,
+        width=target.width,
+        depth=target.depth,
+        n_runs=PLANNED_RUNS,
+        recipe=recipe,
     ).runs
 
 
@@ -140,7 +183,7 @@ def checks_of(law: Law, runs: pd.DataFrame) -> list[HeldOut]:
     from scaling.backtest import held_out
     from storage.columns import PARAMS, TOKENS
 
-    return [held_out(law, group) for _, group in runs.groupby([PARAMS, TOKENS])]
+    return [held_out(law, group) for _, group in runs.groupby([PARAMS, TOKENS, *law.shape_axes])]
 
 
 def mean_gaps(scores: pd.DataFrame) -> pd.DataFrame:
@@ -168,16 +211,37 @@ def _count_known(in_range: pd.Series) -> float:
 
 
 def _next_commands(
-    source: RunSource, law: Law, target: tuple[float, float] | None, db: str
+    source: RunSource, law: Law | None, target: Question | None, db: str
 ) -> list[str]:
+    """Return command lines worth typing next: with a law those that ask it, else to one."""
     if source.file is not None:
         runs, db_of_runs = f"--runs {shlex.quote(source.file)}", None
     else:
         runs, db_of_runs = " ".join(f"--sweep {name}" for name in source.sweeps), db
-    largest = law.scales.iloc[-1]
-    params, tokens = target or (NEXT_SCALE * largest["params"], NEXT_SCALE * largest["tokens"])
+    if law is None:
+        ladder = " ".join(f"--sweep {name}" for name in (*source.sweeps, LADDER))
+        return [
+            command(f"init {LADDER}.yaml"),
+            command(f"sweep launch {LADDER}.yaml", db),
+            command(f"law fit {ladder}", db),
+        ]
+    at = _flags(target or _next_target(law))
     return [
-        command(f"predict {runs} --params {params:g} --tokens {tokens:g}", db_of_runs),
-        command(f"plan {runs} --params {params:g} --tokens {tokens:g} --out next.yaml", db_of_runs),
+        command(f"predict {runs} {at}", db_of_runs),
+        command(f"plan {runs} {at} --out next.yaml", db_of_runs),
         command(f"law compare {runs}", db_of_runs),
     ]
+
+
+def _next_target(law: Law) -> Question:
+    largest = law.scales.iloc[-1]
+    shape = {axis: float(largest[axis]) for axis in law.shape_axes}
+    if "width" in shape:
+        shape["width"] = round(shape["width"] * math.sqrt(NEXT_SCALE))
+    return Question(NEXT_SCALE * largest["params"], NEXT_SCALE * largest["tokens"], **shape)
+
+
+def _flags(target: Question) -> str:
+    """Return the flags that name a target on the command line."""
+    values = {name: getattr(target, name) for name in ("params", "tokens", "width", "depth")}
+    return " ".join(f"--{name} {value:g}" for name, value in values.items() if value is not None)

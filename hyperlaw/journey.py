@@ -181,6 +181,7 @@ def _write_report(
     source: RunSource, law: Law, check: SweepPlan, target: tuple[float, float], place: Place
 ) -> None:
     from dashboards.report import write_report
+    from hyperlaw.answers import Question
     from hyperlaw.assemble import report_content
 
     content = report_content(
@@ -188,7 +189,7 @@ def _write_report(
         law,
         db=place.db,
         held_out=[check.spec.name],
-        target=target,
+        target=Question(*target),
         title="The hyperlaw demo",
     )
     write_report(place.report, content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Final
 
 from hyperlaw.errors import InputError
@@ -12,10 +12,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpo.schema import SweepSpec
-    from trainers.config import Value
+    from trainers.config import Command, Value
 
 DEFAULT_TRAINER: Final = "gpt"
 DEFAULT_RESOURCES: Final = {"cpus": 1, "gpus": 0}
+_TRAINED_BY: Final = (
+    "trainer",
+    "parametrization",
+    "parametrization_options",
+    "base",
+    "data",
+    "model",
+    "changes",
+)
 
 
 @dataclass(frozen=True)
@@ -24,16 +33,18 @@ class Recipe:
 
     Attributes
     ----------
-    trainer, parametrization, base, data, model, reports, resources : as in a sweep file. The base
-        shape is never left out: under muP it is part of what a learning rate means.
+    trainer, parametrization, parametrization_options, base, data, model, reports, resources :
+        as in a sweep file. The base shape is never left out: under muP it is part of what a
+        learning rate means.
     fixed : settings that every run shares.
     changes : settings that change in mid-run, as a sweep file has them.
     searched : names of the settings that differ from run to run.
     shapes : non-embedding parameters N of a measured scale -> the shape that gives it.
     """
 
-    trainer: str
+    trainer: str | Command
     parametrization: str
+    parametrization_options: Mapping[str, Value]
     base: Mapping[str, int]
     data: str
     model: Mapping[str, Value]
@@ -66,8 +77,9 @@ class Recipe:
 
         sweep = {
             "name": name,
-            "trainer": self.trainer,
+            "trainer": _as_key(self.trainer),
             "parametrization": self.parametrization,
+            "parametrization_options": dict(self.parametrization_options),
             "base": dict(self.base),
             "data": self.data,
             **({"changes": [dict(change) for change in self.changes]} if self.changes else {}),
@@ -81,6 +93,17 @@ class Recipe:
         return yaml.safe_dump(written, sort_keys=False, default_flow_style=None, width=100)
 
 
+def _as_key(trainer: str | Command) -> str | dict[str, object]:
+    """Return a trainer as a sweep file has it: of a command all that is not as by default."""
+    if isinstance(trainer, str):
+        return trainer
+    return {
+        field.name: getattr(trainer, field.name)
+        for field in fields(trainer)
+        if getattr(trainer, field.name) != field.default
+    }
+
+
 def recipe_of(spec: SweepSpec) -> Recipe:
     """Return the recipe of a sweep's runs."""
     from hpo.ladder import base_shape, resolve_ladder
@@ -89,6 +112,7 @@ def recipe_of(spec: SweepSpec) -> Recipe:
     return Recipe(
         trainer=spec.trainer,
         parametrization=spec.parametrization,
+        parametrization_options=dict(spec.parametrization_options),
         base=base_shape(spec),
         data=spec.data,
         model=dict(spec.model),
@@ -112,7 +136,7 @@ def common_recipe(recipes: Mapping[str, Recipe]) -> Recipe:
     """
     (first_name, first), *others = recipes.items()
     for name, other in others:
-        for key in ("trainer", "parametrization", "base", "data", "model", "changes"):
+        for key in _TRAINED_BY:
             ours, theirs = getattr(first, key), getattr(other, key)
             if ours != theirs and not (key == "base" and first.parametrization == "sp"):
                 raise InputError(
@@ -183,6 +207,7 @@ def recipe_of_runs(runs: pd.DataFrame, source: str) -> Recipe:
     return Recipe(
         trainer=name,
         parametrization=_only(runs, PARAMETRIZATION, "sp", cannot),
+        parametrization_options={},
         base={key: min(shape[key] for shape in shapes.values()) for key in keys},
         data=_only(runs, DATA, "python-stdlib", cannot),
         model={},

@@ -8,7 +8,12 @@ from typing import Final
 
 from hyperlaw.errors import InputError
 
-BUILT_IN: Final = ("gpt", "simulated")
+OF_IMAGES: Final = ("mlp", "resnet", "vit")
+BUILT_IN: Final = ("gpt", *OF_IMAGES, "random-features", "simulated")
+DIGITS: Final = "digits"
+"""The starter of models of images."""
+COMMAND: Final = "command"
+"""A training script of any kind."""
 OWN: Final = "own"
 SEARCHES: Final = ("bayesian",)
 """Search methods that have a starter of their own, over gpt."""
@@ -32,7 +37,7 @@ def write_starter(
     Parameters
     ----------
     path : the file to write.
-    trainer : a built-in, or "module:Class".
+    trainer : a built-in, "command" for a script, or "module:Class".
     name : of the sweep; the file's stem where None.
     search : the method, one of `SEARCHES`; the one that each trainer's starter has where None.
     replace : whether a file that is there may be written over.
@@ -66,7 +71,8 @@ def _starter(trainer: str, name: str, search: str | None) -> str:
         return template(search).format(name=name)
     if ":" in trainer:
         return template(OWN).format(name=name, trainer=trainer)
-    if trainer not in BUILT_IN:
-        error = unknown("trainer", trainer, BUILT_IN)
+    if trainer not in (*BUILT_IN, COMMAND):
+        error = unknown("trainer", trainer, (*BUILT_IN, COMMAND))
         raise InputError(f"{error}, or module:Class for your own")
-    return template(trainer).format(name=name)
+    starter = DIGITS if trainer in OF_IMAGES else trainer
+    return template(starter).format(name=name, trainer=trainer)

@@ -96,16 +96,13 @@ def _taken(runs: pd.DataFrame, only: Mapping[str, str], name: str) -> pd.DataFra
 
 def _kept_curves(store: Store, runs: pd.DataFrame) -> pd.DataFrame:
     """Return a row a report: what the run reported, beside the columns of its run."""
-    import dataclasses
-
     import pandas as pd
 
     from storage.columns import BATCH_TOKENS, RUN_ID, WARMUP_STEPS, WARMUP_TOKENS
 
     curves = store.curves([str(run_id) for run_id in runs[RUN_ID]])
     reports = [
-        pd.DataFrame(dataclasses.asdict(curve)).assign(**{RUN_ID: run_id})
-        for run_id, curve in curves.items()
+        pd.DataFrame(curve.columns()).assign(**{RUN_ID: run_id}) for run_id, curve in curves.items()
     ]
     if not reports:
         return pd.DataFrame(columns=[RUN_ID, "step", "tokens", "flops", "loss", "lr"], dtype=float)

@@ -40,6 +40,9 @@ class Curve:
         Learning rate of the step.
     seconds : array of float64
         Training time so far, s.
+    noise_scale : array of float64, optional
+        Critical batch by the gradient noise scale, tokens; NaN where a report has none. None for a
+        run that did not measure it.
 
     Raises
     ------
@@ -54,11 +57,12 @@ class Curve:
     train_loss: NDArray[np.float64]
     lr: NDArray[np.float64]
     seconds: NDArray[np.float64]
+    noise_scale: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         """Take the arrays as numpy arrays of their types, and refuse unequal lengths."""
-        for name, dtype in _RECORD.items():
-            array = np.asarray(getattr(self, name), dtype=dtype)
+        for name, given in self.columns().items():
+            array = np.asarray(given, dtype=_RECORD[name])
             if array.shape != (np.size(self.step),):
                 raise CurveError(
                     f"curve: {name} has shape {array.shape}; each array holds one entry a report, "
@@ -70,17 +74,24 @@ class Curve:
         """Return the number of reports."""
         return len(self.step)
 
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by name, without those that the run has not."""
+        arrays = {name: getattr(self, name) for name in _RECORD}
+        return {name: array for name, array in arrays.items() if array is not None}
+
 
 _RECORD: dict[str, type[np.generic]] = {
     field.name: np.int64 if field.name == "step" else np.float64 for field in fields(Curve)
 }
+_OPTIONAL = ("noise_scale",)
 
 
 def encode(curve: Curve) -> bytes:
     """Pack a curve into bytes: an npz file of one structured array, a field a quantity."""
-    records = np.empty(len(curve), dtype=list(_RECORD.items()))
-    for name in _RECORD:
-        records[name] = getattr(curve, name)
+    columns = curve.columns()
+    records = np.empty(len(curve), dtype=[(name, _RECORD[name]) for name in columns])
+    for name, array in columns.items():
+        records[name] = array
     buffer = io.BytesIO()
     np.savez_compressed(buffer, curve=records)
     return buffer.getvalue()
@@ -99,6 +110,7 @@ def decode(data: bytes) -> Curve:
             raise zipfile.BadZipFile("no npz file")
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             records: NDArray[Any] = archive["curve"]
-            return Curve(**{name: records[name] for name in _RECORD})
+            lacking = set(_OPTIONAL).difference(records.dtype.names or ())
+            return Curve(**{name: records[name] for name in _RECORD if name not in lacking})
     except (ValueError, LookupError, RuntimeError, OSError, EOFError, *_DAMAGED) as error:
         raise CurveError(f"not a stored curve ({len(data)} bytes): {error}") from error

@@ -1,4 +1,4 @@
-"""The tables of the database: sweeps, runs, curves and laws, and how sweeps search.
+"""The tables of the database: sweeps, runs, curves, laws and checks, and how sweeps search.
 
 They live beside Optuna's tables in one database. What stands here is the newest form; how a
 database gets there from an older one is in `storage.migrations`, and a test holds the two equal.
@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -90,6 +91,17 @@ laws = Table(
     Column("created", String(40), nullable=False),
     Column("runs", Integer),
     Column("scales", Integer),
+    Column("document", JSON, nullable=False),
+)
+
+# Whether a model's optimum transfers over size, as it was checked; see `storage.transfer_checks`.
+transfer_checks = Table(
+    "transfer_checks",
+    metadata,
+    Column("name", String(NAME_LENGTH), primary_key=True),
+    Column("created", String(40), nullable=False),
+    Column("subject", JSON, nullable=False),
+    Column("passed", Boolean),
     Column("document", JSON, nullable=False),
 )
 

@@ -1,4 +1,4 @@
-"""The store: what is kept of sweeps, runs, curves and laws, in one database.
+"""The store: what is kept of sweeps, runs, curves, laws and checks, in one database.
 
 Only the coordinator of a sweep writes while it runs; any number of processes read. A method is one
 transaction: it happens as a whole, or not at all. `Store.together` makes one of several.
@@ -15,7 +15,7 @@ from typing import Any, Self
 import pandas as pd
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, true, update
 
-from storage import control, legs, rounds, rows, schema, sweeps
+from storage import control, legs, rounds, rows, schema, sweeps, transfer_checks
 from storage.columns import COMPLETED, DIVERGED, RUN_ID, STATUSES, SWEEP
 from storage.control import Request
 from storage.curves import Curve, CurveError, decode, encode
@@ -26,6 +26,7 @@ from storage.legs import LegRecord
 from storage.rounds import RoundRecord
 from storage.runs_table import check_row, check_runs
 from storage.sweeps import STATES, SweepRecord
+from storage.transfer_checks import TransferCheckRecord
 
 __all__ = ["STATES", "NotFoundError", "Store", "StoreError", "SweepRecord"]
 
@@ -415,10 +416,7 @@ class Store:
             The sweep whose runs it is fitted to, if it was one.
         """
         _check_name("law", name)
-        try:
-            plain = json.loads(json.dumps(document, allow_nan=False))
-        except (TypeError, ValueError) as error:
-            raise StoreError(f"law '{name}' is no data that JSON can hold: {error}") from error
+        plain = _plain(f"law '{name}'", document)
         laws = schema.laws
         with self._database.writing() as connection:
             if sweep is not None:
@@ -460,6 +458,46 @@ class Store:
             frame = pd.DataFrame(result.all(), columns=list(result.keys()))
         return frame.astype({"runs": "Int64", "scales": "Int64"})
 
+    def save_transfer_check(
+        self,
+        name: str,
+        *,
+        subject: Mapping[str, Any],
+        passed: bool | None,
+        document: Mapping[str, Any],
+    ) -> None:
+        """Keep a check of transfer under a name; one of the same name is replaced.
+
+        Parameters
+        ----------
+        name : str
+            The check's name.
+        subject : mapping
+            What it is true of, as plain data: a sweep of the same subject has been checked.
+        passed : bool or None
+            None where the measurements cannot tell.
+        document : mapping
+            The whole check as plain data that JSON can hold.
+        """
+        _check_name("transfer check", name)
+        plain = [_plain(f"transfer check '{name}'", data) for data in (subject, document)]
+        with self._database.writing() as connection:
+            transfer_checks.add(connection, name, plain[0], passed, plain[1])
+
+    def transfer_check(self, name: str) -> TransferCheckRecord:
+        """Return a check of transfer, its document included; NotFoundError without one."""
+        with self._database.reading() as connection:
+            found = transfer_checks.find(connection, name)
+            if found is None:
+                known = [record.name for record in transfer_checks.read(connection)]
+                raise not_found("transfer check", name, known, self._database.name)
+            return found
+
+    def transfer_checks(self) -> list[TransferCheckRecord]:
+        """Return all checks of transfer, oldest first, without their documents."""
+        with self._database.reading() as connection:
+            return transfer_checks.read(connection)
+
     def _conflict(self, run_ids: Sequence[str], error: ConflictError) -> StoreError:
         """Say which of the runs are there already, where that is what the database refused."""
         found: list[str] = []
@@ -487,6 +525,15 @@ def _check_name(kind: str, name: str) -> None:
             f"'{name}' is no name for a {kind}; it must be at most {schema.NAME_LENGTH} letters, "
             "digits, '.', '_' and '-', the first a letter or digit"
         )
+
+
+def _plain(what: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document as JSON will give it back; StoreError where it cannot hold it."""
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{what} is no data that JSON can hold: {error}") from error
+    return plain
 
 
 def _law_names(connection: Connection) -> list[str]:

@@ -26,8 +26,11 @@ class Timeline:
     settings: tuple[Mapping[str, Value], ...]
     """The whole setting of each stretch."""
 
-    def at(self, step: int) -> Mapping[str, Value]:
-        """Return the setting that the step number `step`, counted from 0, is taken with."""
+    def at(self, step: float) -> Mapping[str, Value]:
+        """Return the setting that the step number `step`, counted from 0, is taken with.
+
+        It is a fraction where steps of other batches were taken before.
+        """
         return self.settings[bisect_right(self.starts, step) - 1]
 
     def stretches(self, first: int, end: int) -> Iterator[tuple[int, Mapping[str, Value]]]:
@@ -81,10 +84,11 @@ def find_errors(kind: "Kind", changes: Sequence[Change]) -> Iterator[ChangeError
                     f"trainer {kind.name!r} does not say that it obeys changes; name the settings "
                     "that may change in its class attribute live_settings",
                 )
-            elif name not in kind.live:
-                yield ChangeError(row, name, kind.why_not_live(name))
-            elif name in kind.settings:
+            elif name not in kind.live and name not in kind.in_changes:
+                also = "".join(f"; and in a table of changes {other}" for other in kind.in_changes)
+                yield ChangeError(row, name, f"{kind.why_not_live(name)}{also}")
+            elif rule := {**kind.settings, **kind.in_changes}.get(name):
                 try:
-                    kind.settings[name].parse(name, value)
+                    rule.parse(name, value)
                 except TrainerError as error:
                     yield ChangeError(row, name, str(error))

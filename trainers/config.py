@@ -27,6 +27,26 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Command:
+    """A training script of any kind, run as a process of its own: see `trainers.command`."""
+
+    command: str
+    """The program and its arguments, with places for values: "python train.py --lr {lr}"."""
+    loss: str = "loss"
+    """The name of the held-out loss in the JSON lines that the script prints."""
+    block_params: float = 12
+    """Parameters of a block in squares of its width: N = block_params·depth·width²."""
+    timeout_minutes: float | None = None
+    """A run that takes longer is ended, and failed; None: no limit."""
+    cwd: str = "."
+    """The folder in which it is run."""
+
+    def __str__(self) -> str:
+        """Return the command as it is written."""
+        return self.command
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One run: a scale, a setting and a seed.
 
@@ -34,8 +54,8 @@ class RunConfig:
     same losses.
     """
 
-    trainer: str
-    """A built-in ("gpt", "simulated") or a class of your own ("module:Class")."""
+    trainer: str | Command
+    """A built-in ("gpt", "simulated"), a class of your own ("module:Class"), or a command."""
     shape: Mapping[str, int]
     """The size of the model, e.g. {"width": 64, "depth": 2}."""
     tokens: int
@@ -47,6 +67,8 @@ class RunConfig:
     parametrization: str = "sp"
     base: Mapping[str, int] = field(default_factory=dict)
     """The shape at which every parametrization equals `sp`; a key left out is the run's own."""
+    parametrization_options: Mapping[str, Value] = field(default_factory=dict)
+    """Where sources of a parametrization disagree: `trainers.scaling_rules.RULE_OPTIONS`."""
     data: str = "python-stdlib"
     """"python-stdlib", or the path of a text file or folder."""
     model: Mapping[str, Value] = field(default_factory=dict)
@@ -55,6 +77,8 @@ class RunConfig:
     """How many times the run reports, evenly spaced, the last time at its end."""
     changes: tuple[Change, ...] = ()
     """What of `setting` changes in mid-run, in order."""
+    folder: str = field(default="", compare=False)
+    """A folder of the run's own, for what its trainer writes beside its state; empty: none."""
 
     @property
     def base_shape(self) -> dict[str, int]:

@@ -42,7 +42,7 @@ class Corpus:
             if len(text) <= context:
                 raise TrainerError(
                     f"data {self.name!r} has {len(text)} bytes to {part}; a context of {context} "
-                    f"needs {context + 1} at least"
+                    f"needs {context + 1} at least: give more text, or a smaller context"
                 )
 
 
@@ -50,8 +50,8 @@ class Corpus:
 def load(name: str) -> Corpus:
     """Return the text called `name`, read once a process.
 
-    Raises TrainerError for a path that does not exist, a folder without files, and a file that
-    is not UTF-8 text. Hidden files and folders are left out.
+    Raises TrainerError for a path that does not exist, a folder without two files, and a file
+    that cannot be read or is not UTF-8 text. Hidden files and folders are left out.
     """
     if name == STDLIB:
         return _load_files(name, Path(sysconfig.get_path("stdlib")), _stdlib_files())
@@ -100,8 +100,8 @@ def even_windows(n_bytes: int, context: int, count: int) -> npt.NDArray[np.int64
 def _load_files(name: str, root: Path, files: Sequence[str]) -> Corpus:
     if len(files) < 2:
         raise TrainerError(
-            f"data {name!r}: {len(files)} files below {root}; at least 2 are needed, so that "
-            "one can be held out"
+            f"data {name!r}: {len(files) or 'no'} file{'s' * (not files)} below {root}; at least "
+            "2 are needed, so that one can be held out, or the path of a file itself"
         )
     train, held_out = split_files(files)
     parts = [
@@ -131,7 +131,11 @@ def _files_below(root: Path, prune: set[str]) -> list[str]:
 
 
 def _read_text(path: Path, name: str) -> bytes:
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise TrainerError(f"data {name!r}: {path} cannot be read: {reason}") from error
     try:
         content.decode("utf-8")
         bad = content.find(b"\0")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from trainers import changes
 from trainers.config import RunConfig, Size, Value
 from trainers.errors import TrainerError, unknown
-from trainers.loop_settings import BATCH_TOKENS
+from trainers.loop_settings import BATCH_TOKENS, IN_CHANGES, OPTIMIZER
+from trainers.optimizer_names import DEFAULT, own_defaults
 from trainers.protocol import Trainer
+from trainers.scaling_rules import RULE_OPTIONS, check_scheme, rule_options
 from trainers.settings import SettingRule, complete
 
 if TYPE_CHECKING:
@@ -57,6 +59,16 @@ class Kind:
             )
         return self.load_task()
 
+    @property
+    def parametrization_options(self) -> Mapping[str, SettingRule]:
+        """Rules of what `RunConfig.parametrization_options` may give."""
+        return {} if self.load_task is None else RULE_OPTIONS
+
+    @property
+    def in_changes(self) -> Mapping[str, SettingRule]:
+        """Rules of what `RunConfig.changes` may give beside settings that are live."""
+        return {} if self.load_task is None else IN_CHANGES
+
     def is_live(self, name: str) -> bool:
         """Whether a run may go on from its state with another value of this setting.
 
@@ -72,9 +84,28 @@ class Kind:
         named = ", ".join(self.live) or "none"
         return f"{name} cannot change in mid-run; of trainer {self.name!r} these can: {named}"
 
+    def unknown_setting(self, name: str) -> TrainerError:
+        """Return the error for a setting that there is not, or not at the start of a run."""
+        if name in self.in_changes:
+            start = self.in_changes[name].default
+            return TrainerError(
+                f"{name} is {start} at first; change it in the table `changes` only"
+            )
+        return unknown("setting", name, self.settings)
+
     def complete(self, setting: Mapping[str, Value]) -> dict[str, Value]:
-        """Return `setting` typed and with the defaults of what it leaves out."""
-        return self._complete(self.settings, setting, "setting")
+        """Return `setting` typed and with the defaults of what it leaves out.
+
+        These are the optimizer's where it has its own.
+        """
+        for name in setting:
+            if name in self.in_changes:
+                raise self.unknown_setting(name)
+        completed = self._complete(self.settings, setting, "setting")
+        if OPTIMIZER in self.settings:
+            own = own_defaults(str(completed[OPTIMIZER]))
+            completed |= {name: value for name, value in own.items() if name not in setting}
+        return completed
 
     def complete_model(self, model: Mapping[str, Value]) -> dict[str, Value]:
         """Return the model options typed and with the defaults of what they leave out."""
@@ -92,6 +123,7 @@ class Kind:
             SettingRule("int", what, at_least=least).parse(what, value)
         if self.parametrizations and config.parametrization not in self.parametrizations:
             raise unknown("parametrization", config.parametrization, self.parametrizations)
+        self.check_rules(config.parametrization, setting, config.parametrization_options)
         for key in self.shape_keys and (*config.shape, *config.base):
             if key not in self.shape_keys:
                 raise unknown("shape key", key, self.shape_keys)
@@ -109,6 +141,15 @@ class Kind:
         for wrong in changes.find_errors(self, config.changes):
             raise TrainerError(f"changes[{wrong.row}]: {wrong.message}")
         self.check_further(replace(config, setting=setting))
+
+    def check_rules(
+        self, parametrization: str, setting: Mapping[str, Value], options: Mapping[str, Value]
+    ) -> None:
+        """Raise TrainerError for wrong options, and for an optimizer that has no rules."""
+        self._complete(self.parametrization_options, options, "parametrization option")
+        if self.load_task is not None:
+            optimizer = str(setting.get(OPTIMIZER, DEFAULT))
+            check_scheme(parametrization, optimizer, rule_options(options))
 
     def build(self, config: RunConfig) -> Trainer:
         """Check `config` and return its trainer, at step 0."""

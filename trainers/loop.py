@@ -7,30 +7,38 @@ What is random comes from `config.seed`: the initial weights, and the samples th
 which are the same for every width. On a CPU the same configuration gives the same
 losses, bit for bit, also across `state_dict` and `load_state_dict`.
 
-lr, weight_decay, beta1, beta2, eps and grad_clip are live. A state brings weights, moments and
-counters, none of these: a run that takes over the state of another goes on with its own settings,
-and its own seed's samples from that step on.
+A run is counted in steps of batch_tokens. A step may take a multiple of that batch, by a table of
+changes or by the norm test (`trainers.batch_schedules`); it then counts for as many.
+
+The settings in `trainers.loop_settings.LIVE` are live. A state brings weights, moments, averages
+and counters, none of these: a run that takes over the state of another goes on with its own
+settings, and its own seed's samples from that step on.
 """
 
-import copy
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from trainers import registry
+from trainers.averaging import AveragedWeights, Weights
+from trainers.batch_schedules import BatchLog, next_multiple, split
 from trainers.changes import timeline
 from trainers.config import RunConfig, Value
 from trainers.divergence import DivergenceWatch
 from trainers.errors import TrainerError
-from trainers.models.layers import initialise
-from trainers.optimizers import adamw, load_moments, set_hyperparameters, set_lr
-from trainers.parametrization import model_rules
+from trainers.initialisation import parametrize
+from trainers.loop_settings import BATCH_MULTIPLE, measures_every
+from trainers.noise_scale import NoiseAverage, gradients, measured
+from trainers.optimizers import build_optimizer, load_moments, set_hyperparameters, set_lr
+from trainers.parametrization import rule_options
 from trainers.protocol import Report, Status
-from trainers.schedules import lr_fraction
+from trainers.schedules import learning_rate
+from trainers.snapshots import on_cpu
 from trainers.task import Batch, count_parameters
 
 EVALUATION_TOKENS = 4_096
@@ -49,9 +57,9 @@ class TaskTrainer:
         task_class = kind.task_class()
         self._task = task_class(config, self._device)
 
-        self._batch_tokens = int(setting["batch_tokens"])
-        self._steps = max(1, round(config.tokens / self._batch_tokens))
-        self._warmup_steps = round(float(setting["warmup_fraction"]) * self._steps)
+        batch_tokens = int(setting["batch_tokens"])
+        self._batch_samples = batch_tokens // self._task.sample_tokens
+        self._steps = max(1, round(config.tokens / batch_tokens))
         self._timeline = timeline(setting, config.changes, self._steps)
         # Where steps are fewer than reports, a report a step.
         self._report_steps = sorted(
@@ -61,64 +69,101 @@ class TaskTrainer:
         with torch.device("meta"):
             base_model = task_class.model(config.base_shape, config.model)
         model = task_class.model(config.shape, config.model)
-        rules = model_rules(model, base_model, config.parametrization, "adamw")
         # Drawn on the CPU, so that a seed means the same on every device.
         self._seed = config.seed
         self._generator = torch.Generator().manual_seed(config.seed)
-        initialise(model, rules, self._generator)
+        rules = parametrize(
+            model,
+            base_model,
+            config.parametrization,
+            str(setting["optimizer"]),
+            rule_options(config.parametrization_options),
+            self._generator,
+        )
         self._generator.manual_seed(config.seed)
         self._model = model.to(self._device)
         six_n = 6.0 * count_parameters(model).params
         self._flops_per_token = float(getattr(self._task, "flops_per_token", six_n))
-        self._optimizer = adamw(self._model, rules, setting)
+        self._optimizer = build_optimizer(self._model, rules, setting, config.seed)
         self._applied: Mapping[str, Value] = setting
-        self._watch = DivergenceWatch(self._steps, self._warmup_steps, self._task.start_loss)
-        self._step = 0
+        warmup_steps = round(float(setting["warmup_fraction"]) * self._steps)
+        self._watch = DivergenceWatch(self._steps, warmup_steps, self._task.start_loss)
+        self._batches = BatchLog()
+        self._grown = 1
+        self._measures_every = measures_every(setting)
+        self._noise = NoiseAverage()
+        self._average = AveragedWeights()
+        self._lr = 0.0
         self._seconds = 0.0
-        self._over = False
+        self._diverged = False
 
     def step(self) -> Report:
         """Train up to the next report and return it."""
-        if self._over:
+        if self._diverged or self._position >= self._steps:
             raise TrainerError("the run is over; it has no further report")
-        report_step = next(step for step in self._report_steps if step > self._step)
+        report_step = next(step for step in self._report_steps if step > self._position)
         started = time.perf_counter()
-        losses, diverged = self._train_until(report_step)
+        losses = self._train_until(report_step)
         self._seconds += time.perf_counter() - started
 
         status: Status = "running"
-        if diverged:
+        if self._diverged:
             status = "diverged"
-        elif self._step == self._steps:
+        elif self._position >= self._steps:
             status = "completed"
-        self._over = status != "running"
-        tokens = self._step * self._batch_tokens
+        tokens = self._batches.samples * self._task.sample_tokens
+        samples = self._noise.critical_batch if self._measures_every else None
         return Report(
-            step=self._step,
+            step=self._batches.steps,
             tokens=tokens,
             flops=self._flops_per_token * tokens,
-            loss=math.nan if diverged else self._held_out_loss(final=status == "completed"),
+            loss=math.nan if self._diverged else self._held_out_loss(final=status == "completed"),
             train_loss=math.fsum(losses) / len(losses),
-            lr=self._lr(self._step - 1),
+            lr=self._lr,
             seconds=self._seconds,
             status=status,
+            noise_scale=None if samples is None else samples * self._task.sample_tokens,
         )
+
+    def judge(self, weights: Weights, *, part: int = 0, parts: int = 1) -> float:
+        """Return the loss of other weights of this run's model on the final held-out samples.
+
+        Of these every one of `parts` is taken, from number `part` on.
+        """
+        held_out = self._task.held_out(final=True)
+        samples = tuple(of_all[part::parts] for of_all in held_out)
+        return self._mean_loss(self._with_weights(weights), samples)
+
+    @property
+    def multipliers(self) -> dict[str, float]:
+        """Forward multipliers by module: weights mean the same in models where these are equal."""
+        return {
+            name: float(cast(float, module.multiplier))
+            for name, module in self._model.named_modules()
+            if hasattr(module, "multiplier")
+        }
 
     def state_dict(self) -> dict[str, object]:
         """Return a snapshot: model, optimizer, generator and counters; torch.save can keep it."""
         return {
-            "model": copy.deepcopy(self._model.state_dict()),
-            "optimizer": copy.deepcopy(self._optimizer.state_dict()),
+            "model": on_cpu(self._model.state_dict()),
+            "optimizer": on_cpu(self._optimizer.state_dict()),
+            "average": on_cpu(self._average.state_dict()),
+            "noise": self._noise.state_dict(),
             "generator": self._generator.get_state(),
             "seed": self._seed,
-            "step": self._step,
+            "batches": list(self._batches.stretches),
+            "grown": self._grown,
             "steps_above": self._watch.above,
             "seconds": self._seconds,
-            "over": self._over,
+            "diverged": self._diverged,
         }
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
-        """Go on from `state`, bit for bit where it is of the same configuration."""
+        """Go on from `state`, bit for bit where it is of the same configuration.
+
+        The state of a finished run goes on where this one has more tokens.
+        """
         model = cast(Mapping[str, Tensor], state["model"])
         own = self._model.state_dict()
         theirs = {name: tuple(value.shape) for name, value in model.items()}
@@ -126,63 +171,127 @@ class TaskTrainer:
             raise TrainerError("the saved state is of another shape or of other model options")
         self._model.load_state_dict(model)
         load_moments(self._optimizer, cast(Mapping[str, Any], state["optimizer"]))
-        self._step = self._watch.step = cast(int, state["step"])
+        self._average.load_state_dict(cast(Mapping[str, object], state["average"]), self._device)
+        self._noise.load_state_dict(cast(Mapping[str, float], state["noise"]))
+        self._batches = BatchLog(list(cast(list[tuple[int, int]], state["batches"])))
+        self._grown = cast(int, state["grown"])
         if state["seed"] == self._seed:
             self._generator.set_state(cast(Tensor, state["generator"]).cpu())
         else:
             self._generator.manual_seed(self._seed)
-            for _ in range(self._step):
-                self._draw()
+            for n_samples in self._batches:
+                self._task.draw(n_samples, self._generator)
         self._watch.above = cast(int, state["steps_above"])
         self._seconds = cast(float, state["seconds"])
-        self._over = cast(bool, state["over"])
+        self._diverged = cast(bool, state["diverged"])
 
-    def _train_until(self, report_step: int) -> tuple[list[float], bool]:
-        """Train up to `report_step`; return the losses, and whether the run diverged on the way."""
+    @property
+    def _position(self) -> float:
+        """How far the run is, in steps of batch_tokens."""
+        return self._batches.samples / self._batch_samples
+
+    def _train_until(self, report_step: int) -> list[float]:
+        """Train up to `report_step`, or until the run has diverged; return the losses."""
         losses: list[float] = []
-        while self._step < report_step:
-            check_step = min(report_step, self._step + CHECK_EVERY_STEPS)
-            pending = [self._train_step() for _ in range(self._step, check_step)]
+        while self._position < report_step and not self._diverged:
+            self._watch.step = int(self._position)
+            pending: list[Tensor] = []
+            while self._position < report_step and len(pending) < CHECK_EVERY_STEPS:
+                pending.append(self._train_step())
             checked = torch.stack(pending).tolist()
             losses += checked
-            if self._watch.gone(checked):
-                return losses, True
-        return losses, False
+            self._diverged = self._watch.gone(checked)
+        return losses
 
     def _train_step(self) -> Tensor:
         """Take one optimizer step; return its loss, a scalar still on the device."""
-        setting = self._timeline.at(self._step)
+        position = self._position
+        setting = self._timeline.at(position)
         if setting is not self._applied:
             set_hyperparameters(self._optimizer, setting)
             self._applied = setting
-        set_lr(self._optimizer, self._lr(self._step))
-        loss = self._task.loss(self._model, self._draw())
-        self._optimizer.zero_grad()
-        torch.autograd.backward(loss)
+        self._lr = learning_rate(setting, position, self._steps, self._task.sample_tokens)
+        set_lr(self._optimizer, self._lr)
+        multiple = max(int(setting.get(BATCH_MULTIPLE, 1)), self._grown)
+        left = self._steps * self._batch_samples - self._batches.samples
+        n_samples = min(multiple * self._batch_samples, left)
+        batch = self._task.draw(n_samples, self._generator)
+        is_due = self._measures_every and self._batches.steps % self._measures_every == 0
+        if is_due and n_samples >= self._batch_samples:
+            loss = self._backward_and_measure(batch)
+            self._test_norm(multiple, setting)
+        else:
+            loss = self._backward(batch)
         grad_clip = float(setting["grad_clip"])
         if grad_clip > 0:
             torch.nn.utils.clip_grad_norm_(self._model.parameters(), grad_clip)
         self._optimizer.step()
-        self._step += 1
-        return loss.detach()
+        self._batches.add(n_samples)
+        if half_life := float(setting["ema"]):
+            weights = dict(self._model.named_parameters())
+            steps = n_samples / self._batch_samples
+            self._average.update(weights, steps, half_life * self._steps)
+        elif self._average.weights:
+            self._average.clear()
+        return loss
 
-    def _lr(self, step: int) -> float:
-        setting = self._timeline.at(step)
-        schedule = str(setting["schedule"])
-        return float(setting["lr"]) * lr_fraction(schedule, step, self._steps, self._warmup_steps)
+    def _backward(self, batch: Batch) -> Tensor:
+        """Leave the gradient of the batch's mean loss in the model; return that loss."""
+        self._optimizer.zero_grad()
+        n_samples = len(batch[0])
+        if n_samples <= self._batch_samples:
+            loss = self._task.loss(self._model, batch)
+            torch.autograd.backward(loss)
+            return loss.detach()
+        losses = []
+        for first, end in split(n_samples, self._batch_samples):
+            part = tuple(of_all[first:end] for of_all in batch)
+            loss = self._task.loss(self._model, part) * ((end - first) / n_samples)
+            torch.autograd.backward(loss)
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
 
-    def _draw(self) -> Batch:
-        """Return the samples of the next step."""
-        return self._task.draw(self._batch_tokens // self._task.sample_tokens, self._generator)
+    def _backward_and_measure(self, batch: Batch) -> Tensor:
+        """Do as `_backward`, and measure the gradient's noise, which changes nothing else."""
+        n_part = self._batch_samples // 2
+        part = tuple(of_all[:n_part] for of_all in batch)
+        self._optimizer.zero_grad()
+        torch.autograd.backward(self._task.loss(self._model, part))
+        of_part = gradients(self._model)
+        loss = self._backward(batch)
+        self._noise.add(measured(of_part, gradients(self._model), n_part, len(batch[0])))
+        return loss
+
+    def _test_norm(self, multiple: int, setting: Mapping[str, Value]) -> None:
+        """Let the batch of the steps to come grow, where the setting has a norm test."""
+        if theta := float(setting["norm_test"]):
+            most = int(setting["max_batch_multiple"])
+            noise = self._noise.noise
+            self._grown = next_multiple(multiple, noise, theta, self._batch_samples, most)
+
+    def _held_out_loss(self, *, final: bool) -> float:
+        """Return the mean loss over the task's held-out samples, of the average where there is one.
+
+        In nats a token.
+        """
+        model = self._with_weights(self._average.weights) if self._average.weights else self._model
+        return self._mean_loss(model, self._task.held_out(final=final))
+
+    def _with_weights(self, weights: Weights) -> Callable[..., Tensor]:
+        """Return the model with other weights in its place; buffers they lack are its own."""
+        here = {name: weight.to(self._device) for name, weight in weights.items()}
+
+        def model(*inputs: Tensor) -> Tensor:
+            return cast(Tensor, functional_call(self._model, here, inputs))
+
+        return model
 
     @torch.no_grad()
-    def _held_out_loss(self, *, final: bool) -> float:
-        """Return the mean loss over the task's held-out samples, nats a token."""
-        held_out = self._task.held_out(final=final)
-        n_samples = len(held_out[0])
+    def _mean_loss(self, model: Callable[..., Tensor], samples: Batch) -> float:
+        n_samples = len(samples[0])
         at_once = max(1, EVALUATION_TOKENS // self._task.sample_tokens)
         losses = []
         for first in range(0, n_samples, at_once):
-            batch = tuple(part[first : first + at_once] for part in held_out)
-            losses.append(self._task.loss(self._model, batch) * len(batch[0]))
+            batch = tuple(part[first : first + at_once] for part in samples)
+            losses.append(self._task.loss(model, batch) * len(batch[0]))
         return float(torch.stack(losses).sum() / n_samples)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 Status = Literal["running", "completed", "diverged"]
 
@@ -26,6 +26,9 @@ class Report:
     seconds: float
     """Time spent training so far, evaluation not counted."""
     status: Status
+    noise_scale: float | None = None
+    """Critical batch by the gradient noise scale, tokens; None where it is not measured, or where
+    the noise hides the gradient."""
 
 
 class Trainer(Protocol):
@@ -59,4 +62,13 @@ class Trainer(Protocol):
         the optimizer again after its own `load_state_dict`, which brings those of the state. The
         order of the data is best that of this trainer's seed, from the state's step on.
         """
+        ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A trainer that has more than memory to let go of, such as a process, has this as well."""
+
+    def close(self) -> None:
+        """Let go of it: the run is over, or is stopped or paused here. Any number of times."""
         ...

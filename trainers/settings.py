@@ -1,7 +1,7 @@
 """The rules a setting or a model option must obey, and how a value is checked against them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,8 @@ class SettingRule:
     below: float | None = None
     at_most: float | None = None
     choices: tuple[str, ...] = ()
+    accept: Callable[[str], None] | None = None
+    """Where given, it decides on a choice, by TrainerError; `choices` then are the usual ones."""
 
     @property
     def required(self) -> bool:
@@ -35,7 +37,8 @@ class SettingRule:
         'a number at least 0 and below 1'
         """
         if self.kind == "choice":
-            return f"one of {', '.join(self.choices)}"
+            more = " or another that is known" if self.accept else ""
+            return f"one of {', '.join(self.choices)}{more}"
         if self.kind == "flag":
             return "true or false"
         bounds = [
@@ -55,8 +58,12 @@ class SettingRule:
         """Return `value` in this rule's type; TrainerError, naming `name`, where it breaks it."""
         if self.kind == "flag" and isinstance(value, bool):
             return value
-        if self.kind == "choice" and isinstance(value, str) and value in self.choices:
-            return value
+        if self.kind == "choice" and isinstance(value, str):
+            if self.accept is not None:
+                self.accept(value)
+                return value
+            if value in self.choices:
+                return value
         if self.kind in ("float", "int") and self._in_bounds(value):
             assert isinstance(value, float | int)
             return int(value) if self.kind == "int" else float(value)

@@ -1,19 +1,28 @@
 """Trainers of a user's own, named "module:Class"."""
 
 import importlib
+import inspect
+import traceback
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from numbers import Integral
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from trainers.config import RunConfig, Size, Value
 from trainers.errors import TrainerError, unknown
 from trainers.kind import Kind, nothing_further
 from trainers.kinds import check_batch, train_task
 from trainers.loop_settings import BATCH_TOKENS, LIVE, LOOP_SETTINGS
+from trainers.model_checks import check_base, check_roles
 from trainers.protocol import Trainer
+from trainers.scaling_rules import SCHEMES
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from trainers.task import Task
 
+_T = TypeVar("_T")
 _TRAINER_NEEDS = ("step", "state_dict", "load_state_dict", "sizes")
 _TASK_NEEDS = ("model", "draw", "loss", "held_out")
 
@@ -37,19 +46,54 @@ def user_kind(name: str) -> Kind:
 
 def _find_class(name: str) -> Any:
     module_name, _, class_name = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise
+    if not all(part.isidentifier() for part in (*module_name.split("."), class_name)):
         raise TrainerError(
-            f"trainer {name!r}: no module {error.name!r} on Python's path; "
-            "run where it can be imported, or set PYTHONPATH"
-        ) from error
+            f"trainer {name!r}: write 'module:Class', the module as Python imports it"
+        )
+    module = _import(name, module_name)
     if not hasattr(module, class_name):
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]
         raise TrainerError(f"trainer {name!r}: {unknown('class', class_name, classes)}")
-    return getattr(module, class_name)
+    found = getattr(module, class_name)
+    if not isinstance(found, type):
+        raise TrainerError(f"trainer {name!r} is a {type(found).__name__}; it must be a class")
+    return found
+
+
+def _import(name: str, module_name: str) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{module_name}.".startswith(f"{missing}."):
+            raise TrainerError(
+                f"trainer {name!r}: no module {missing!r} on Python's path; "
+                "run where it can be imported, or set PYTHONPATH"
+            ) from error
+        guard = "; what it runs belongs under if __name__ == '__main__':"
+        hint = guard if isinstance(error, SystemExit) else ""
+        raise TrainerError(
+            f"trainer {name!r}: importing {module_name} raised {_told(error)}{hint}"
+        ) from error
+
+
+def _ask(what: str, ask: Callable[[], _T]) -> _T:
+    """Return what the user's code answers; TrainerError, saying `what` was asked, if it raises."""
+    try:
+        return ask()
+    except TrainerError:
+        raise
+    except Exception as error:
+        raise TrainerError(f"{what} raised {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    """Return an exception of the user's code in one line, with where it was raised."""
+    what = " ".join(traceback.format_exception_only(error)[-1].split())
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    if isinstance(error, SyntaxError):
+        return f"{what} ({error.filename}:{error.lineno})"
+    return f"{what} ({last.filename}:{last.lineno})"
 
 
 def _check_methods(name: str, found: object, needed: tuple[str, ...]) -> None:
@@ -64,8 +108,16 @@ def _check_methods(name: str, found: object, needed: tuple[str, ...]) -> None:
 
 
 def _trainer_kind(name: str, trainer: Any) -> Kind:
+    try:
+        inspect.signature(trainer).bind(None)
+    except TypeError as error:
+        raise TrainerError(
+            f"trainer {name!r} is called with one argument, the run's RunConfig: {error}"
+        ) from error
+
     def sizes(shape: Mapping[str, int], model: Mapping[str, Value]) -> Size:
-        return Size(*trainer.sizes(shape, model))
+        asked = f"{name}: sizes({dict(shape)})"
+        return _checked_size(asked, _ask(asked, lambda: trainer.sizes(shape, model)))
 
     return Kind(
         name=name,
@@ -81,24 +133,43 @@ def _trainer_kind(name: str, trainer: Any) -> Kind:
     )
 
 
+def _checked_size(what: str, found: object) -> Size:
+    if isinstance(found, tuple | list) and len(found) == 2:
+        params, total = found
+        whole = all(isinstance(number, Integral) for number in found)
+        if whole and 0 < params <= total:
+            return Size(int(params), int(total))
+    raise TrainerError(
+        f"{what} returned {found!r}; it must be (params, params_total), whole numbers above 0, the "
+        "second at least the first"
+    )
+
+
 def _task_kind(name: str, task: "type[Task]") -> Kind:
-    def sizes(shape: Mapping[str, int], model: Mapping[str, Value]) -> Size:
+    def built(shape: Mapping[str, int], model: Mapping[str, Value]) -> "nn.Module":
+        """Return the model on the meta device: its sizes without its values."""
         import torch
 
+        with torch.device("meta"):
+            found = _ask(f"{name}: model({dict(shape)})", lambda: task.model(shape, model))
+        check_roles(name, found)
+        return found
+
+    def sizes(shape: Mapping[str, int], model: Mapping[str, Value]) -> Size:
         from trainers.task import count_parameters
 
-        with torch.device("meta"):
-            return count_parameters(task.model(shape, model))
+        return count_parameters(built(shape, model))
 
     def check_further(config: RunConfig) -> None:
         check_batch(config, task.sample_tokens, "sample")
+        check_base(built(config.shape, config.model), built(config.base_shape, config.model))
 
     return Kind(
         name=name,
         settings={**LOOP_SETTINGS, **getattr(task, "settings", {})},
         model_options=getattr(task, "model_options", {}),
         shape_keys=(),
-        parametrizations=("sp", "mup"),
+        parametrizations=SCHEMES,
         sizes=sizes,
         make=train_task,
         check_further=check_further,

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from dashboards import frame, session
-from dashboards.figures.contour import (
-    ContourInfo,
-    NoContourError,
-    get_contour_info,
-    placed_by,
-    plot_contour,
-)
 from dashboards.figures.curves import MAX_CURVES, get_curves_info, plot_curves
 from dashboards.figures.edf import get_edf_info, plot_edf
-from dashboards.figures.importance import (
-    LEVEL,
-    WEAK,
-    ImportanceInfo,
-    TooFewRunsError,
-    get_importance_info,
-    plot_importance,
-)
 from dashboards.figures.measured import thin
 from dashboards.figures.parallel_coordinates import (
     get_parallel_coordinates_info,
@@ -38,8 +23,12 @@ from dashboards.filters import scale_labels
 from dashboards.objective import FLOPS_THEN, LOSS_THEN, SECONDS_THEN, Objective
 from dashboards.settings import Setting, varies
 from scaling.errors import LawError
-from scaling.law import Law
 from storage.columns import PARAMS, RUN_ID, STATUS, TOKENS
+
+if TYPE_CHECKING:
+    from dashboards.figures.contour import ContourInfo
+    from dashboards.figures.importance import ImportanceInfo
+    from scaling.law import Law
 
 PLOT = "plot"
 LAW_RUNS = 5_000
@@ -73,9 +62,9 @@ class Shown(NamedTuple):
 def show_plots(shown: Shown) -> None:
     """Show the tabs, and draw the one that is open."""
     plots: dict[str, Callable[[Shown], None]] = {
+        "Slices": _slices,
         "Parallel": _parallel,
         "Importance": _importance,
-        "Slices": _slices,
         "Contour": _contour,
         "Distribution": _distribution,
         "Pareto": _pareto,
@@ -101,6 +90,8 @@ def _parallel(shown: Shown) -> None:
 
 
 def _importance(shown: Shown) -> None:
+    from dashboards.figures.importance import LEVEL, WEAK, TooFewRunsError, plot_importance
+
     columns = [PARAMS, TOKENS, STATUS, LOSS_THEN, *(setting.name for setting in shown.varying)]
     try:
         info = _learned(shown.runs[columns], shown.varying)
@@ -127,6 +118,8 @@ def _importance(shown: Shown) -> None:
 
 @st.cache_data(max_entries=32, show_spinner="Growing forests")
 def _learned(runs: pd.DataFrame, settings: tuple[Setting, ...]) -> ImportanceInfo:
+    from dashboards.figures.importance import get_importance_info
+
     return get_importance_info(runs, settings)
 
 
@@ -140,6 +133,8 @@ def _slices(shown: Shown) -> None:
 
 
 def _contour(shown: Shown) -> None:
+    from dashboards.figures.contour import NoContourError, get_contour_info, plot_contour
+
     numbers = {s.name: s for s in shown.varying if s.kind != "category"}
     if len(numbers) < 2:
         st.info("A contour needs two settings that are numbers and vary; these runs have fewer.")
@@ -173,6 +168,8 @@ def _contour(shown: Shown) -> None:
 
 def _law_over(shown: Shown, x: Setting, y: Setting) -> Law | None:
     """Return the sweep's law where it is about these losses and quickly fitted."""
+    from dashboards.figures.contour import placed_by
+
     (sweep, *others) = shown.sweeps
     if others or shown.objective.needs_curves or len(session.runs(sweep)) > LAW_RUNS:
         return None

@@ -1,16 +1,14 @@
 """The law's optimum: the best learning rate or batch as scale grows, up to the target.
 
-The law is drawn along one token budget, the target's. Scales that were measured at another budget
-are moved to that one by the law, so that what is left between point and line is what the law did
-not explain; hovering tells what was measured. A law on width and depth is drawn along N too, with
-the width and depth that the measured scales have at each N on average, and the target has at its.
+The law is drawn along one token budget, the target's (see `way`). Scales that were measured at
+another budget are moved to that one by the law, so that what is left between point and line is what
+the law did not explain; hovering tells what was measured.
 
     plot_law(get_law_info(law, runs, "lr", target=prediction.target)).show()
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,8 +18,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from dashboards import theme
-from dashboards.figures.budgets import Course, budgets
-from dashboards.figures.run_rows import by_scale_of
+from dashboards.figures.way import MeasuredScale, measured_scales, way_through
 from scaling.evidence import setting_name
 from scaling.law import Law
 from scaling.prediction import Interval, Target
@@ -29,12 +26,9 @@ from scaling.published import PUBLISHED
 from scaling.published_law import situation
 from storage.columns import (
     BATCH_TOKENS,
-    COMPLETED,
     DEPTH,
-    LOSS,
     LR,
     PARAMS,
-    STATUS,
     TOKENS,
     WIDTH,
 )
@@ -42,7 +36,6 @@ from storage.columns import (
 Array = NDArray[np.float64]
 
 BAND_POINTS = 25  # of the band, evenly in the log of scale
-EQUAL_SIGMAS = 2.0  # runs within this many σ of the best run's loss are as good, for all we know
 AXIS_TITLES = {
     LR: "best learning rate",
     BATCH_TOKENS: "best batch, tokens a step",
@@ -66,31 +59,6 @@ class PublishedPath(NamedTuple):
 
     name: str
     value: Array
-
-
-class MeasuredScale(NamedTuple):
-    """The best run of a scale, and the range of the setting that the noise cannot exclude.
-
-    Attributes
-    ----------
-    params, tokens : the scale.
-    along : its place on the axis.
-    value : the setting of the best run.
-    low, high : over the runs that are as good within the noise.
-    move : factor from the scale's own token budget to the path's, by the law.
-    loss : of the best run, nats a token.
-    n_runs : completed runs of the scale.
-    """
-
-    params: float
-    tokens: float
-    along: float
-    value: float
-    low: float
-    high: float
-    move: float
-    loss: float
-    n_runs: int
 
 
 class LawInfo(NamedTuple):
@@ -146,11 +114,11 @@ def get_law_info(
         raise ValueError(
             f"the law does not place {setting!r}; it places {theme.listed(law.settings)}"
         )
-    axis = PARAMS if np.ptp(law.scales[PARAMS].to_numpy()) > 0 else TOKENS
-    course = _Way(_course(law, axis, target), _shape_lines(law, target))
-    measured = _best_of_scales(runs, law, setting, course)
+    way = way_through(law, target)
+    axis = way.course.axis
+    measured = measured_scales(runs, law, setting, way)
     unseen = tuple(
-        scale for table in held_out for scale in _best_of_scales(table, law, setting, course)
+        scale for table in held_out for scale in measured_scales(table, law, setting, way)
     )
     aimed = None
     if target is not None:
@@ -165,7 +133,7 @@ def get_law_info(
     reached = [scale.along for scale in (*measured, *unseen)] + ([aimed[0]] if aimed else [])
     along = np.geomspace(min(reached), max(reached), BAND_POINTS)
     scales = [
-        {name: float(values[i]) for name, values in course.scales(along).items()}
+        {name: float(values[i]) for name, values in way.scales(along).items()}
         for i in range(len(along))
     ]
     band = [
@@ -182,7 +150,7 @@ def get_law_info(
         setting=setting,
         axis=axis,
         path=OptimumPath(
-            label=course.course.label,
+            label=way.course.label,
             along=along,
             value=np.array([interval.value for interval in band]),
             low=np.array([interval.low for interval in band]),
@@ -195,55 +163,6 @@ def get_law_info(
         level=level,
         sizes=tuple(sorted({scale.params for scale in (*measured, *unseen)})),
     )
-
-
-class _Way(NamedTuple):
-    """A course through the plane of scales, and the shape of the models along it.
-
-    Attributes
-    ----------
-    shape : width or depth -> its log at N = 1, and its exponent in N.
-    """
-
-    course: Course
-    shape: dict[str, tuple[float, float]]
-
-    def scales(self, at: Array) -> dict[str, Array]:
-        """Return params, tokens, width and depth where the axis takes the values `at`."""
-        params, tokens = self.course.scales(at)
-        of_shape = {
-            axis: np.exp(level + exponent * np.log(params))
-            for axis, (level, exponent) in self.shape.items()
-        }
-        return {PARAMS: params, TOKENS: tokens, **of_shape}
-
-
-def _shape_lines(law: Law, target: Target | None) -> dict[str, tuple[float, float]]:
-    """Draw width and depth as power laws of N: as the scales have them, through the target."""
-    lines = {}
-    log_n = np.log(law.scales[PARAMS].to_numpy(dtype=float))
-    for axis in law.shape_axes:
-        logs = np.log(law.scales[axis].to_numpy(dtype=float))
-        exponent = float(np.polyfit(log_n, logs, 1)[0]) if np.ptp(log_n) > 0 else 0.0
-        at, value = float(log_n.mean()), float(logs.mean())
-        if target is not None:
-            at, value = math.log(target.params), math.log(target.shape[axis])
-        lines[axis] = (value - exponent * at, exponent)
-    return lines
-
-
-def _course(law: Law, axis: str, target: Target | None) -> Course:
-    """Go through the target, or else through the largest measured scale, at its token budget."""
-    largest = law.scales.iloc[int(law.scales["flops"].to_numpy().argmax())]
-    params, tokens = (
-        (float(largest[PARAMS]), float(largest[TOKENS]))
-        if target is None
-        else (target.params, target.tokens)
-    )
-    if axis == TOKENS:
-        return Course(TOKENS, params, per_param=False)
-    per_param = budgets(law.scales[[PARAMS, TOKENS]])[0].per_param
-    return Course(PARAMS, tokens / params if per_param else tokens, per_param)
 
 
 def _published_paths(
@@ -267,33 +186,6 @@ def _published_paths(
         if published.checked
     )
     return tuple(path for path in paths if np.isfinite(path.value).any())
-
-
-def _best_of_scales(
-    runs: pd.DataFrame, law: Law, setting: str, way: _Way
-) -> tuple[MeasuredScale, ...]:
-    scales = []
-    for scale, group in by_scale_of(runs[runs[STATUS] == COMPLETED], law):
-        params, tokens = scale[PARAMS], scale[TOKENS]
-        loss = group[LOSS].to_numpy(dtype=float)
-        values = group[setting].to_numpy(dtype=float)
-        equal = values[loss <= loss.min() * (1 + EQUAL_SIGMAS * law.noise)]
-        along = params if way.course.axis == PARAMS else tokens
-        on_course = law.optimum(**way.scales(np.array([along])))[setting]
-        scales.append(
-            MeasuredScale(
-                params=params,
-                tokens=tokens,
-                along=along,
-                value=float(values[loss.argmin()]),
-                low=float(equal.min()),
-                high=float(equal.max()),
-                move=float(on_course[0] / law.optimum(**scale)[setting]),
-                loss=float(loss.min()),
-                n_runs=len(group),
-            )
-        )
-    return tuple(scales)
 
 
 def plot_law(info: LawInfo) -> go.Figure:

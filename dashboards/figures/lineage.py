@@ -15,6 +15,8 @@ from plotly.colors import sample_colorscale
 
 from dashboards import theme
 from storage.columns import LOSS, RUN_ID
+from storage.lineage import State
+from storage.lineage import ancestry as states_before
 
 LANE_HEIGHT = 22  # px
 MAX_LANES = 200
@@ -100,16 +102,13 @@ def ancestry(lineage: pd.DataFrame, run_id: str) -> pd.DataFrame:
     """
     ended = lineage[lineage["reached"].notna()]
     columns = [RUN_ID, "reached", "origin_run_id", "origin_reports"]
-    origins = {
-        (name, reached): (index, (origin, reports) if isinstance(origin, str) else None)
-        for index, name, reached, origin, reports in ended[columns].itertuples()
-    }
-    here = next((key for key in reversed(origins) if key[0] == run_id), None)
-    path = []
-    while here is not None:
-        index, here = origins[here]
-        path.append(index)
-    return lineage.loc[path[::-1]]
+    place: dict[State, object] = {}
+    origins: list[tuple[State, State | None]] = []
+    for index, name, reached, origin, reports in ended[columns].itertuples():
+        state = (str(name), int(reached))
+        place[state] = index
+        origins.append((state, (origin, int(reports)) if isinstance(origin, str) else None))
+    return lineage.loc[[place[state] for state in states_before(origins, run_id)]]
 
 
 def get_lineage_info(lineage: pd.DataFrame, *, max_lanes: int = MAX_LANES) -> LineageInfo:

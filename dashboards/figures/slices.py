@@ -32,7 +32,8 @@ Array = NDArray[np.float64]
 
 COLUMNS = 2
 MAX_PANELS = 8
-MAX_POINTS = 3_000  # of all panels: each is a mark of its own to the browser
+MAX_POINTS = 1_500  # of all panels: each is a mark of its own to the browser
+MARGIN = {"l": 66, "b": 96}  # px; where axes and legend need more, all marks are drawn twice
 BINS = 20  # of a setting with more values than that
 GOOD = 0.1  # the line goes through the best tenth of each bin
 MIN_RUNS = 5  # in a bin, for the line to pass through it
@@ -164,6 +165,7 @@ def plot_slices(info: SlicesInfo) -> go.Figure:
         )
         drawn.update_xaxes(_narrow(panel.setting.axis()), row=row, col=column)
     drawn.update_yaxes(range=[info.floor - 0.04 * span, info.top + 2 * HEADROOM * span])
+    drawn.update_layout(margin=MARGIN)
     for row in range(1, rows + 1):
         drawn.update_yaxes(title_text=info.title, row=row, col=1)
     note(drawn, left_out(len(info.points), info.n_runs, info.n_above, info.n_without))

@@ -19,15 +19,13 @@ from storage.columns import PARAMS, TOKENS
 
 def show() -> None:
     """Show the runs of the chosen sweep, and of those that it is compared with."""
-    sweeps = frame.open_database()
-    if sweeps is None:
+    opened = frame.open_sweep()
+    if opened is None:
         return
-    sweep = frame.choose_sweep(sweeps)
-    st.title(sweep)
-    if frame.need_runs(sweep) is None:
+    if frame.need_runs(opened.name) is None:
         return
     with st.container(border=True):
-        shown = _choose(sweep, sweeps["name"].tolist())
+        shown = _choose(opened.name, opened.sweeps["name"].tolist())
     if shown is None:
         return
     show_plots(shown)

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboards import frame, session, theme
-from dashboards.chosen_law import ChosenLaw, choose_law
+from dashboards.chosen_law import ChosenLaw, open_law
 from dashboards.figures.basins import get_basins_info, plot_basins
 from dashboards.figures.law import LawInfo, get_law_info, plot_law
 from dashboards.figures.published import get_published_info, plot_published
@@ -30,12 +30,7 @@ NEEDS_RUNS = "This needs the runs behind the law, and the database does not have
 
 def show() -> None:
     """Show one section of what there is to say of the chosen law; only that one is computed."""
-    sweeps = frame.open_database()
-    if sweeps is None:
-        return
-    sweep = frame.choose_sweep(sweeps)
-    st.title(sweep)
-    chosen = choose_law(sweep)
+    chosen = open_law()
     if chosen is None:
         return
     for warning in chosen.law.warnings:
@@ -135,7 +130,7 @@ def _show_constants(chosen: ChosenLaw) -> None:
     st.subheader("Scales it stands on")
     headings = ("N", "D", "D/N", "FLOP", "runs", "diverged", "best loss")
     st.dataframe(
-        [dict(zip(headings, row, strict=True)) for row in scale_rows(law)], hide_index=True
+        [dict(zip(headings, row, strict=True)) for row in scale_rows(law.scales)], hide_index=True
     )
     st.caption(f"Noise from run to run of one setting: {theme.format_percent(law.noise_pct)}.")
     st.subheader("Forms that were tried")
@@ -171,8 +166,7 @@ def _show_residuals(chosen: ChosenLaw) -> None:
 
 def _show_published(chosen: ChosenLaw) -> None:
     law = chosen.law
-    stamps = tuple(session.store().stamp(sweep) for sweep in chosen.sweeps)
-    comparison = _compared(law, _runs(chosen), (session.options().database, law.name, *stamps))
+    comparison = _compared(law, _runs(chosen), (law.name, *chosen.stamps))
     frame.show_figure(
         plot_published(get_published_info(comparison, law.name)),
         "published",

@@ -28,11 +28,8 @@ def show_backtest(chosen: ChosenLaw) -> None:
     hold_out = int(
         st.number_input("Scales left out", 1, most, 1, key="hold_out", bind="query-params")
     )
-    stamps = tuple(session.store().stamp(sweep) for sweep in chosen.sweeps)
     axes = chosen.law.axes if chosen.law.shape_axes else None
-    left, scores = _left_out(
-        runs, (session.options().database, *chosen.sweeps, *stamps), hold_out, axes
-    )
+    left, scores = _left_out(runs, chosen.stamps, hold_out, axes)
     frame.show_figure(
         plot_published(get_published_info(scores, left.law.name)),
         "backtest",

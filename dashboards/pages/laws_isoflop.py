@@ -6,14 +6,13 @@ import pandas as pd
 import streamlit as st
 
 from dashboards import frame, theme
-from dashboards.chosen_law import ChosenLaw
+from dashboards.chosen_law import ChosenLaw, loss_law_of
 from dashboards.figures.isoflop import (
     BEYOND,
     get_isoflop_info,
     plot_best_sizes,
     plot_isoflop,
 )
-from dashboards.pages.predict_target import loss_law_of
 from storage.columns import FLOPS, LOSS, PARAMS, TOKENS
 
 

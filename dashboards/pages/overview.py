@@ -6,7 +6,6 @@ import pandas as pd
 import streamlit as st
 
 from dashboards import frame, session, standing, theme
-from dashboards.pages import sweep as sweep_page
 from dashboards.progress import duration, goal
 from storage.columns import COMPLETED, FAILED, PARAMS, SECONDS, SWEEP, TOKENS
 from storage.sweeps import DONE
@@ -55,6 +54,8 @@ def _table(was_live: bool) -> None:
     )
     cells = chosen["selection"]["cells"]
     if cells:
+        from dashboards.pages import sweep as sweep_page
+
         opened = str(table["name"].iloc[cells[0][0]])
         page = st.Page(sweep_page.show, title="Sweep", url_path="sweep")
         st.switch_page(page, query_params={frame.SWEEP: opened})

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboards import frame, theme
-from dashboards.chosen_law import ChosenLaw, choose_law
+from dashboards.chosen_law import ChosenLaw, open_law
 from dashboards.figures.plan import (
     PlanInfo,
     get_plan_info,
@@ -14,10 +14,10 @@ from dashboards.figures.plan import (
     plot_places,
     plot_promise,
 )
-from dashboards.pages import predict_target
 from dashboards.sweep_maker import SweepMaker
+from dashboards.target_form import ask_target
 from scaling.design import default_candidates, plan_runs
-from storage.columns import BATCH_TOKENS, DEPTH, FLOPS, PARAMS, SECONDS, TOKENS, WIDTH
+from storage.columns import BATCH_TOKENS, FLOPS, PARAMS, SECONDS, TOKENS
 
 MOST_RUNS = 64
 
@@ -29,18 +29,13 @@ def show(sweep_maker: SweepMaker | None = None) -> None:
     ----------
     sweep_maker : makes a sweep file of the plan; without it the plan is a table to download.
     """
-    sweeps = frame.open_database()
-    if sweeps is None:
-        return
-    sweep = frame.choose_sweep(sweeps)
-    st.title(sweep)
-    chosen = choose_law(sweep)
+    chosen = open_law()
     if chosen is None:
         return
     if chosen.runs is None:
         st.info("The runs of this law are not in the database; a plan looks at what was done.")
         return
-    wanted = predict_target.ask_target(chosen)
+    wanted = ask_target(chosen)
     if wanted is None:
         return
     n_runs, budget = _how_much()
@@ -51,16 +46,16 @@ def show(sweep_maker: SweepMaker | None = None) -> None:
             chosen.runs,
             params=wanted.params,
             tokens=wanted.tokens,
-            width=wanted.shape.get(WIDTH),
-            depth=wanted.shape.get(DEPTH),
+            width=wanted.width,
+            depth=wanted.depth,
             n_runs=n_runs,
             candidates=candidates,
         )
         target = chosen.law.predict(
             wanted.params,
             wanted.tokens,
-            width=wanted.shape.get(WIDTH),
-            depth=wanted.shape.get(DEPTH),
+            width=wanted.width,
+            depth=wanted.depth,
         ).target
         info = _within(get_plan_info(plan, chosen.law, target), budget)
     except ValueError as error:

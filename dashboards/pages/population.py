@@ -17,11 +17,10 @@ MAX_EXPLOITS = 1_000  # rows of the table
 
 def show() -> None:
     """Show the chosen sweep's population."""
-    sweeps = frame.open_database()
-    if sweeps is None:
+    opened = frame.open_sweep()
+    if opened is None:
         return
-    sweep = frame.choose_sweep(sweeps)
-    st.title(sweep)
+    sweep = opened.name
     record = session.store().sweep(sweep)
     every = REFRESH_SECONDS if record.running_in is not None else None
     st.fragment(_show_live, run_every=every)(sweep, record.state)

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboards import frame, theme
-from dashboards.chosen_law import ChosenLaw, choose_law
+from dashboards.chosen_law import ChosenLaw, open_law
 from dashboards.figures.prediction import get_prediction_info, plot_prediction
 from dashboards.pages import predict_target
 from dashboards.pages.predict_config import show_configuration
@@ -23,7 +23,7 @@ from scaling.errors import LawError
 from scaling.law import Law
 from scaling.prediction import Prediction
 from scaling.published_law import experts_of
-from storage.columns import BATCH_TOKENS, DEPTH, WEIGHT_DECAY, WIDTH
+from storage.columns import BATCH_TOKENS, WEIGHT_DECAY
 
 TONES: dict[str, Literal["green", "orange", "red"]] = {
     "near": "green",
@@ -35,12 +35,7 @@ TONES: dict[str, Literal["green", "orange", "red"]] = {
 
 def show() -> None:
     """Show the prediction for the target that the visitor names."""
-    sweeps = frame.open_database()
-    if sweeps is None:
-        return
-    sweep = frame.choose_sweep(sweeps)
-    st.title(sweep)
-    chosen = choose_law(sweep)
+    chosen = open_law()
     if chosen is None:
         return
     wanted = predict_target.ask(chosen)
@@ -50,10 +45,10 @@ def show() -> None:
         answered = answer(
             chosen.law,
             chosen.runs,
-            params=wanted.params,
-            tokens=wanted.tokens,
-            width=wanted.shape.get(WIDTH),
-            depth=wanted.shape.get(DEPTH),
+            params=wanted.scale.params,
+            tokens=wanted.scale.tokens,
+            width=wanted.scale.width,
+            depth=wanted.scale.depth,
             batch_tokens=wanted.batch_tokens,
             weight_decay=wanted.weight_decay,
         )

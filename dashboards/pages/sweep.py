@@ -39,22 +39,15 @@ AGAINST = {"order": "Order", "time": "Time"}
 
 def show() -> None:
     """Show the chosen sweep."""
-    sweeps = frame.open_database()
-    if sweeps is None:
+    opened = frame.open_sweep()
+    if opened is None:
         return
-    sweep = frame.choose_sweep(sweeps)
-    st.title(sweep)
+    sweep, sweeps = opened
     record = session.store().sweep(sweep)
     n_runs = int(sweeps.loc[sweeps["name"] == sweep, "runs"].iloc[0])
     every = _refresh_seconds(record, n_runs)
     st.fragment(_show_standing, run_every=every)(sweep, record.state)
-    held = record.running_in is not None and st.toggle(
-        "Hold the figures",
-        key="hold",
-        bind="query-params",
-        help="They are drawn anew as runs end, which undoes a zoom; the numbers go on.",
-    )
-    st.fragment(_show_figures, run_every=None if held else every)(sweep)
+    st.fragment(_show_figures, run_every=every)(sweep)
     _show_file(record)
 
 

@@ -8,24 +8,38 @@ import streamlit as st
 from dashboards import frame, session
 from dashboards.figures.basins import get_basins_info, plot_basins
 from dashboards.figures.drift import DriftInfo, get_drift_info, plot_drift
+from dashboards.pages.transfer_checks import only_checks, show_checks
 from dashboards.transfer_cost import cost_row, get_transfer_cost
 from scaling.errors import LawError
 from scaling.law import Law
 from storage.columns import LR, PARAMETRIZATION
 
 BESIDE = "beside"
+BY_LAW, BY_CHECK = "What the runs say", "Checks of models"
 
 
 def show() -> None:
-    """Show how the optimum of the chosen sweep moves with size, by parametrization."""
-    sweeps = frame.open_database()
-    if sweeps is None:
+    """Show how the optimum of the chosen sweep moves with size, or checks of any model."""
+    if only_checks():
+        st.title("Checks of transfer")
+        show_checks()
         return
-    sweep = frame.choose_sweep(sweeps)
-    st.title(sweep)
-    if frame.need_runs(sweep) is None:
+    opened = frame.open_sweep()
+    if opened is None:
         return
-    others = [name for name in reversed(sweeps["name"].tolist()) if name != sweep]
+    part = st.segmented_control(
+        "Part", [BY_LAW, BY_CHECK], default=BY_LAW, required=True, key="part",
+        bind="query-params", label_visibility="collapsed",
+    )  # fmt: skip
+    if part == BY_CHECK:
+        show_checks()
+    elif frame.need_runs(opened.name) is not None:
+        _show_by_law(opened.name, opened.sweeps["name"].tolist())
+
+
+def _show_by_law(sweep: str, sweeps: list[str]) -> None:
+    """Show what the laws of one sweep, and of those beside it, say of the drift."""
+    others = [name for name in reversed(sweeps) if name != sweep]
     beside = st.multiselect(
         "Compare with",
         others,

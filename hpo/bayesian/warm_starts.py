@@ -25,6 +25,7 @@ from scaling.published_law import Situation
 from storage import columns
 from storage.errors import NotFoundError
 from storage.store import Store
+from trainers.registry import kind
 
 TRIED = 3
 """Settings that are taken over from another scale of an earlier sweep: the best."""
@@ -217,7 +218,7 @@ def _trained_alike(spec: SweepSpec, row: Mapping[str, object]) -> bool:
     What the run does not tell counts as alike.
     """
     ours: dict[str, Value] = {
-        columns.MODEL: spec.trainer,
+        columns.MODEL: kind(spec.trainer).name,
         columns.DATA: spec.data,
         columns.PARAMETRIZATION: spec.parametrization,
         **spec.fixed,

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from hpo.fields import Value
-from storage import columns
+from storage import columns, lineage
 from storage.legs import LegRecord
 from storage.store import Store
 from trainers.config import Change
@@ -90,13 +90,15 @@ class FoundSchedule:
 
 def ancestry(legs: Sequence[LegRecord], run_id: str) -> list[LegRecord]:
     """Return the legs that a run's weights came through, from the start of training on."""
-    ended: dict[tuple[str, int | None], LegRecord] = {
-        (leg.run_id, leg.reached): leg for leg in legs if leg.reached
-    }
-    path = [[leg for leg in ended.values() if leg.run_id == run_id][-1]]
-    while (run_id_before := path[-1].origin_run_id) is not None:
-        path.append(ended[run_id_before, path[-1].origin_reports])
-    return path[::-1]
+    ended = {(leg.run_id, leg.reached): leg for leg in legs if leg.reached}
+    origins = ((state, _origin(leg)) for state, leg in ended.items())
+    return [ended[state] for state in lineage.ancestry(origins, run_id)]
+
+
+def _origin(leg: LegRecord) -> lineage.State | None:
+    if leg.origin_run_id is None:
+        return None
+    return leg.origin_run_id, leg.origin_reports or 0
 
 
 def found_schedule(store: Store, sweep: str, run_id: str) -> FoundSchedule:

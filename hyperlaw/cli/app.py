@@ -17,8 +17,10 @@ from hyperlaw.cli import (
     report,
     runs,
     schedule,
+    soup,
     sweep,
     sweep_schedule,
+    transfer,
 )
 
 app = typer.Typer(
@@ -38,6 +40,7 @@ app.command("doctor", rich_help_panel=START)(doctor.doctor)
 sweep.app.command("schedule")(sweep_schedule.schedule)
 app.add_typer(sweep.app, name="sweep", rich_help_panel=RUNS)
 app.add_typer(imports.app, name="import", rich_help_panel=RUNS)
+runs.app.command("soup")(soup.soup)
 app.add_typer(runs.app, name="runs", rich_help_panel=RUNS)
 app.add_typer(db.app, name="db", rich_help_panel=RUNS)
 app.command("predict", rich_help_panel=ANSWERS)(predict.predict)
@@ -48,3 +51,4 @@ app.command("dashboard", rich_help_panel=ANSWERS)(dashboard.dashboard)
 app.add_typer(law.app, name="law", rich_help_panel=ANSWERS)
 app.add_typer(loss.app, name="loss", rich_help_panel=ANSWERS)
 app.add_typer(schedule.app, name="schedule", rich_help_panel=ANSWERS)
+app.add_typer(transfer.app, name="transfer", rich_help_panel=ANSWERS)

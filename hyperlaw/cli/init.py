@@ -14,7 +14,11 @@ def init(
     ] = Path("sweep.yaml"),
     trainer: Annotated[
         str,
-        typer.Option(metavar="NAME", help="gpt, simulated, or module:Class for one of your own."),
+        typer.Option(
+            metavar="NAME",
+            help="gpt, mlp, resnet, vit, random-features, simulated, command for any training "
+            "script, or module:Class for your own.",
+        ),
     ] = "gpt",
     search: Annotated[
         str | None,

@@ -78,8 +78,6 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one run: everything that is kept of it, and its learning curve."""
-    import dataclasses
-
     import pandas as pd
 
     from hyperlaw import output
@@ -89,7 +87,7 @@ def show(
         row = store.run(run_id)
         curve = store.curves([run_id]).get(run_id)
     record = output.records(row.to_frame().T)[0]
-    points = pd.DataFrame(dataclasses.asdict(curve)) if curve is not None else pd.DataFrame()
+    points = pd.DataFrame(curve.columns()) if curve is not None else pd.DataFrame()
     if as_json:
         output.print_json({"run": record, "curve": output.records(points)})
         return
@@ -103,6 +101,7 @@ def show(
         Cell("loss", "held-out loss", output.loss, right=True),
         Cell("train_loss", "training loss", output.loss, right=True),
         Cell("lr", show=output.rate, right=True),
+        Cell("noise_scale", "noise scale (tokens)", output.whole, right=True),
         Cell("seconds", "time", output.duration, right=True),
     )
     if curve is not None:

@@ -37,7 +37,9 @@ def launch(
     """
     from hyperlaw.sweeps import plan_file
 
-    _run(plan_file(file), db, address, as_json=as_json)
+    plan = plan_file(file)
+    _warn_of_transfer(plan, file, db)
+    _run(plan, db, address, as_json=as_json)
 
 
 @app.command("resume")
@@ -295,6 +297,19 @@ def _run(plan: SweepPlan, db: str, address: str | None, *, as_json: bool) -> Non
     else:
         show.print_scales(scales)
     _say_what_next(summary, db)
+
+
+def _warn_of_transfer(plan: SweepPlan, file: Path, db: str) -> None:
+    """Say it where the optimum of a transfer sweep's model was not seen to transfer."""
+    import shlex
+
+    from hyperlaw.hints import command
+    from hyperlaw.output import print_note
+    from hyperlaw.transfer import unchecked
+
+    doubt = unchecked(plan.spec, db)
+    if doubt is not None:
+        print_note(f"warning: {doubt}: {command(f'transfer check {shlex.quote(str(file))}', db)}")
 
 
 def _say_what_next(summary: SweepSummary, db: str) -> None:

@@ -15,7 +15,7 @@ from storage.schema import TABLES
 
 VERSION_TABLE: Final = "hyperlaw_version"
 
-REVISIONS: Final = ("0001", "0002", "0003")
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
 """All revisions, oldest first; the last is the newest form."""
 
 HEAD: Final = REVISIONS[-1]

@@ -57,7 +57,7 @@ def counted(app):
 @pytest.mark.parametrize("plot", PLOTS)
 def test_each_plot_opens_from_a_link(show, plot):
     app = show(plot=plot)
-    assert len(app.get("plotly_chart")) == 1
+    assert len(app.get("bidi_component")) == 1
     assert not app.warning
 
 
@@ -111,14 +111,14 @@ def test_sweeps_are_compared(show, runs):
 def test_imported_runs_say_why_they_have_no_curves(show):
     app = show(sweep="imported", plot="Curves")
     assert "no learning curves" in app.info[0].value
-    assert not app.get("plotly_chart")
+    assert not app.get("bidi_component")
 
 
 def test_a_run_opens_from_a_link_with_its_curve(show, runs):
     run_id = runs["run_id"].iloc[3]
     app = show(run=run_id)
     assert app.subheader[0].value == run_id
-    assert len(app.get("plotly_chart")) == 2
+    assert len(app.get("bidi_component")) == 2
 
 
 def test_a_failed_run_tells_its_reason(show):
@@ -131,7 +131,7 @@ def test_a_failed_run_tells_its_reason(show):
 def test_a_run_that_is_not_there_is_said_and_the_page_stays(show):
     app = show(run="nobody")
     assert "no run 'nobody' in sim" in app.warning[0].value
-    assert len(app.get("plotly_chart")) == 1
+    assert len(app.get("bidi_component")) == 1
 
 
 def test_sorting_is_of_all_runs(show):

@@ -11,14 +11,16 @@ from dashboards import launch
 SCRIPT = Path("dashboard.py")
 
 
-def test_the_server_is_bound_to_this_machine_and_tells_nobody():
+def test_the_server_is_bound_to_this_machine():
     command = launch.command(SCRIPT, port=8599, open_browser=False)
     assert str(SCRIPT) in command
-    assert "--server.address=127.0.0.1" in command
-    assert "--server.port=8599" in command
-    assert "--browser.gatherUsageStats=false" in command
-    assert "--server.headless=true" in command
-    assert "--server.headless=false" in launch.command(SCRIPT, port=8599, open_browser=True)
+    assert "--address=127.0.0.1" in command
+    assert "--port=8599" in command
+    assert "--open" not in command
+    assert "--open" in launch.command(SCRIPT, port=8599, open_browser=True)
+    assert "--address=10.0.0.5" in launch.command(
+        SCRIPT, port=8599, open_browser=False, host="10.0.0.5"
+    )
 
 
 def test_the_database_reaches_the_server_by_the_environment(monkeypatch):
@@ -49,11 +51,8 @@ def test_the_server_ends_with_its_starter(monkeypatch, tmp_path, number):
         os.kill(child[0], 0)
 
 
-def test_another_address_and_control_are_only_given_when_asked_for(monkeypatch):
+def test_control_is_only_given_when_asked_for(monkeypatch):
     monkeypatch.delenv(launch.CONTROL_VARIABLE, raising=False)
-    assert "--server.address=10.0.0.5" in launch.command(
-        SCRIPT, port=8599, open_browser=False, host="10.0.0.5"
-    )
     code = f"import os, sys; sys.exit(7 if os.environ.get('{launch.CONTROL_VARIABLE}') else 1)"
     monkeypatch.setattr(launch, "command", lambda *_, **__: [sys.executable, "-c", code])
     options = {"script": SCRIPT, "port": 8599, "open_browser": False}

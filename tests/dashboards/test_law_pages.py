@@ -77,7 +77,7 @@ def opened(page, **query: str) -> AppTest:
 
 
 def charts(app: AppTest) -> int:
-    return len(app.get("plotly_chart"))
+    return len(app.get("bidi_component"))
 
 
 @pytest.mark.parametrize("page", [laws_page, predict_page, plan_page])

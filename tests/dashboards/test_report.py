@@ -99,6 +99,12 @@ def test_nothing_is_loaded_from_elsewhere(page, content):
     assert not {"link", "iframe", "img"} & set(page.tags) - {"link"}
 
 
+def test_no_figure_offers_to_be_uploaded(content):
+    text = render_report(content)
+    assert '"showSendToCloud":false' in text
+    assert '"plotlyServerURL":""' in text
+
+
 def test_the_answer_is_in_words_not_only_in_figures(page, content):
     for card in report_text.answers(content.prediction):
         assert card.value in page.text

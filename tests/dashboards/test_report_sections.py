@@ -11,7 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboards import report_figures, report_scaling, report_search, report_text
+from dashboards import (
+    report_figures,
+    report_measured,
+    report_scaling,
+    report_search,
+    report_text,
+)
 from dashboards.report import render_report
 from dashboards.report_content import ReportContent
 from scaling.adjusted import answer
@@ -81,7 +87,8 @@ def lineage() -> pd.DataFrame:
 
 def test_a_table_of_runs_alone_gives_a_short_report(bare: ReportContent) -> None:
     page = Page(render_report(bare))
-    assert set(page.ids) == report_text.ALWAYS | {"transfer", "importance", "search"}
+    always = report_text.ALWAYS | report_text.OF_A_LAW
+    assert set(page.ids) == always | {"transfer", "importance", "search"}
     assert "Runs in the order" not in page.text, "a table does not tell when its runs ended"
     assert "Loss over cost" in page.text
 
@@ -92,7 +99,72 @@ def test_the_contents_list_the_sections_in_the_order_of_the_page(
     page = Page(render_report(replace(full, populations={"pop": lineage})))
     listed = [ref[1:] for ref in page.references if ref.startswith("#")]
     assert listed == page.ids
-    assert set(listed) == set(report_text.TITLES)
+    assert set(listed) == set(report_text.TITLES) - {"best", "slices", "checks"}, "a law says more"
+
+
+@pytest.fixture(scope="module")
+def lawless(full: ReportContent, lineage: pd.DataFrame) -> ReportContent:
+    """Return the content of the runs of one scale, which carry no law."""
+    one = full.runs[(full.runs["params"] == 98_304) & (full.runs["tokens"] == 1_966_080)]
+    return ReportContent(
+        title="one",
+        law=None,
+        runs=one,
+        why_no_law="all runs have one scale; add another",
+        populations={"pop": lineage},
+        sweep_texts=full.sweep_texts,
+        generated=WHEN,
+    )
+
+
+def test_runs_without_a_law_give_every_section_that_needs_none(lawless: ReportContent) -> None:
+    page = Page(render_report(lawless))
+    wanted = {"best", "slices", "search", "population"}
+    assert set(page.ids) == report_text.ALWAYS | wanted
+    assert [ref[1:] for ref in page.references if ref.startswith("#")] == page.ids
+    assert (
+        "There is no law of these runs, so nothing is predicted from them: all runs have one "
+        "scale; add another."
+    ) in page.text
+    assert "over 1 scale." in page.text
+    section = report_measured.best_runs(lawless)
+    assert section is not None
+    assert section.table is not None
+    losses = [float(row[-1]) for row in section.table.rows]
+    assert losses == sorted(losses)
+    assert losses[0] == pytest.approx(lawless.runs["loss"].min(), abs=1e-4)
+    batches = {row[section.table.names.index("batch, tokens")] for row in section.table.rows}
+    assert batches <= {"512", "1,024", "2,048", "4,096", "8,192"}, "to be copied: not rounded"
+
+
+def test_the_best_runs_of_several_scales_are_some_of_each(
+    full: ReportContent, lawless: ReportContent
+) -> None:
+    section = report_measured.best_runs(replace(lawless, runs=full.runs))
+    assert section is not None
+    assert section.table is not None
+    assert len({tuple(row[1:3]) for row in section.table.rows}) == len(full.scales)
+    assert report_measured.best_runs(full) is None
+    assert report_measured.slices(full) is None
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed", None])
+def test_runs_without_any_loss_still_give_a_report(
+    lawless: ReportContent, status: str | None
+) -> None:
+    runs = lawless.runs.head(0 if status is None else 4)
+    lost = replace(lawless, runs=runs.assign(loss=np.nan, status=status or ""), populations={})
+    page = Page(render_report(lost))
+    assert set(page.ids) == report_text.ALWAYS | ({"failures"} if status == "failed" else set())
+    assert ("No run has ended yet" in page.text) == (status is None)
+
+
+def test_the_scales_of_runs_without_a_law_are_counted_as_those_of_a_law(
+    full: ReportContent, lawless: ReportContent
+) -> None:
+    columns = ["params", "tokens", "flops", "runs", "diverged", "best_loss"]
+    counted = replace(lawless, runs=full.runs).scales[columns].astype(float)
+    pd.testing.assert_frame_equal(counted, full.scales[columns].astype(float))
 
 
 def test_the_plan_says_what_it_costs_and_brings(full: ReportContent) -> None:

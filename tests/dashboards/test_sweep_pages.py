@@ -123,7 +123,7 @@ def test_a_running_sweep_shows_how_far_it_is(
     running = app.dataframe[0].value
     assert running["report"].tolist() == ["2 of 8"]
     assert running["last loss"].tolist() == [3.5]
-    assert len(app.get("plotly_chart")) == 3
+    assert len(app.get("bidi_component")) == 3
 
 
 def test_without_leave_it_shows_commands_and_no_buttons(store: Store, database: Path) -> None:
@@ -212,7 +212,7 @@ def test_the_history_changes_what_it_is_measured_by(
     app = page("sweep")
     app.segmented_control(key="history").set_value("excess").run()
     assert not app.exception
-    assert len(app.get("plotly_chart")) == 3
+    assert len(app.get("bidi_component")) == 3
 
 
 def test_a_law_guided_sweep_shows_its_rounds(
@@ -267,7 +267,7 @@ def test_the_population_page_says_what_it_would_show(
     store.set_sweep_state("sim", "done")
     app = page("population")
     assert "search: {method: population}" in app.info[0].value
-    assert not app.get("plotly_chart")
+    assert not app.get("bidi_component")
 
 
 def test_a_population_shows_lineage_and_the_schedule_of_the_best(store: Store) -> None:
@@ -287,7 +287,7 @@ def test_a_population_shows_lineage_and_the_schedule_of_the_best(store: Store) -
         )
         store.end_leg("pop", number, reached=record.reports)
     app = page("population")
-    assert len(app.get("plotly_chart")) == 2
+    assert len(app.get("bidi_component")) == 2
     schedule = app.dataframe[0].value
     assert schedule["trained by"].tolist() == ["a", "b"]
     assert schedule["lr"].tolist() == [1e-2, 2e-2]
@@ -299,7 +299,7 @@ def test_transfer_tells_the_drift_and_what_copying_costs(store: Store, runs: pd.
     store.add_runs(runs)
     app = page("transfer")
     assert "the best learning rate moves as N doubles by" in texts(app)
-    assert len(app.get("plotly_chart")) == 2
+    assert len(app.get("bidi_component")) == 2
     costs = app.dataframe[0].value
     assert len(costs) == 2
     assert costs["from N × D"].iloc[0] == "24.6k × 123k"
@@ -311,7 +311,7 @@ def test_transfer_keeps_parametrizations_apart(store: Store, runs: pd.DataFrame)
     app = page("transfer")
     assert "sim (mup)" in texts(app)
     assert "sim (sp)" in texts(app)
-    assert len(app.get("plotly_chart")) == 3
+    assert len(app.get("bidi_component")) == 3
 
 
 def test_transfer_of_too_few_runs_says_what_is_lacking(store: Store, runs: pd.DataFrame) -> None:

@@ -44,7 +44,7 @@ def test_the_example_of_the_design() -> None:
         ("  lr:", "  lrr:", "8: space.lrr: unknown setting", "did you mean 'lr'?"),
         ("gpt", "gtp", "2: trainer: unknown trainer 'gtp'", "did you mean 'gpt'?"),
         ("gpt", "nothing.here:Trainer", "2: trainer:", "PYTHONPATH"),
-        ("gpt", "{command: ls}", "2: trainer: commands", "name a built-in"),
+        ("gpt", "{command: no-such-program}", "2: trainer.command: no program", "its path"),
         ("mup", "mpu", "3: parametrization: unknown", "did you mean 'mup'?"),
         ("python-stdlib", "/no/such/text", "4: data:", "python-stdlib"),
         ("[32, 64, 128]", "[32, 63, 128]", "5: scales.width[1]: width 63", "48 and 64"),

@@ -39,6 +39,7 @@ class Worker(RunTrainable):
 
     def __init__(self) -> None:
         self._states = None
+        self._trainer = None
         self._in_middle = False
         self._write_seconds = 0.0
         self._n_threads = 1

@@ -45,6 +45,7 @@ def test_importing_the_package_loads_nothing(tmp_path: Path) -> None:
         ["law"],
         ["loss"],
         ["schedule"],
+        ["transfer"],
         ["runs"],
         ["db"],
         ["predict"],

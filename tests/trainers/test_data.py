@@ -78,11 +78,16 @@ def test_what_is_not_text_is_refused(tmp_path: Path, content: bytes, says: str):
 def test_what_cannot_be_split_is_refused(tmp_path: Path):
     with pytest.raises(TrainerError, match="no such file or folder"):
         data.load(str(tmp_path / "absent"))
-    with pytest.raises(TrainerError, match="0 files"):
+    with pytest.raises(TrainerError, match=r"no files below .*; at least 2 are needed"):
         data.load(str(tmp_path))
     (tmp_path / "short.txt").write_text("x" * 200)
     with pytest.raises(TrainerError, match="16 bytes to hold out; a context of 16 needs 17"):
         data.load(str(tmp_path / "short.txt")).check_context(16)
+    with pytest.raises(TrainerError, match=r"1 file below .*, or the path of a file itself"):
+        data.load(str(tmp_path))
+    (tmp_path / "link.txt").symlink_to(tmp_path / "gone.txt")
+    with pytest.raises(TrainerError, match=r"link.txt cannot be read: no such file"):
+        data.load(str(tmp_path))
 
 
 @given(n_bytes=st.integers(20, 10_000), context=st.integers(2, 18), count=st.integers(1, 500))

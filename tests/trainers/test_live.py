@@ -18,6 +18,7 @@ OTHER: Mapping[str, float] = {
     "beta2": 0.99,
     "eps": 1e-4,
     "grad_clip": 0.1,
+    "ema": 0.3,
 }
 """Another value of each live setting; without decay all tensors have one and the same λ."""
 

@@ -33,8 +33,12 @@ import trainers.protocol, trainers.simulated
 setting = {"lr": 0.01, "batch_tokens": 2048}
 for name in ("gpt", "simulated"):
     kind(name).check(RunConfig(name, {"width": 32, "depth": 2}, 100_000, setting))
+for name in ("mlp", "resnet", "vit"):
+    shape = {"width": 32, "depth": 2}
+    kind(name).check(RunConfig(name, shape, 100_000, setting, data="digits"))
+kind("random-features").check(RunConfig("random-features", {"width": 32}, 100_000, setting))
 kind("simulated").build(RunConfig("simulated", {"params": 10**6}, 10**7, setting)).step()
-assert "torch" not in sys.modules
+assert not {"torch", "sklearn"} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", script], check=True)
 
@@ -48,7 +52,7 @@ def test_what_is_left_out_takes_its_default_and_its_type():
 
 
 def test_unknown_trainer_lists_the_built_ins():
-    with pytest.raises(TrainerError, match=r"'gtp'; did you mean 'gpt'\? .*gpt, simulated"):
+    with pytest.raises(TrainerError, match=r"'gtp'; did you mean 'gpt'\? .*gpt, mlp, resnet"):
         kind("gtp")
 
 

@@ -3,13 +3,11 @@
 A layer of one tensor applies the parametrization's forward multiplier itself (`multiplier`).
 """
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainers.parametrization import Fans, Role, Rule, Tag, tag, tag_of
+from trainers.parametrization import Fans, Role, Tag, tag
 
 
 class Weight(nn.Module):
@@ -20,16 +18,70 @@ class Weight(nn.Module):
         self.weight = tag(nn.Parameter(torch.empty(shape)), how)
         self.multiplier = 1.0
 
+    def scaled(self, x: Tensor) -> Tensor:
+        """Return multiplier · x, and x itself where the multiplier is 1."""
+        return x if self.multiplier == 1.0 else x * self.multiplier
+
 
 class Linear(Weight):
-    """x (..., fan_in) → (..., fan_out), without bias."""
+    """x (..., fan_in) → (..., fan_out), without bias; further tags as `Tag` has them."""
 
-    def __init__(self, fan_in: int, fan_out: int, role: Role, zero_rows: int = 0) -> None:
-        super().__init__((fan_out, fan_in), Tag(role, Fans(fan_in, fan_out), zero_rows))
+    def __init__(
+        self,
+        fan_in: int,
+        fan_out: int,
+        role: Role,
+        *,
+        zero_rows: int = 0,
+        blocks: int = 0,
+        closes_branch: bool = False,
+        std: float | None = None,
+    ) -> None:
+        how = Tag(role, Fans(fan_in, fan_out), zero_rows, blocks, closes_branch, std)
+        super().__init__((fan_out, fan_in), how)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return multiplier · x Wᵀ."""
-        return F.linear(x if self.multiplier == 1.0 else x * self.multiplier, self.weight)
+        return F.linear(self.scaled(x), self.weight)
+
+
+class Convolution(Weight):
+    """x (samples, channels_in, h, w) → (samples, channels_out, h, w), edges padded with zeros."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int,
+        role: Role,
+        *,
+        blocks: int = 0,
+        closes_branch: bool = False,
+        std: float | None = None,
+    ) -> None:
+        fans = Fans(channels_in * kernel**2, channels_out)
+        super().__init__(
+            (channels_out, channels_in, kernel, kernel),
+            Tag(role, fans, blocks=blocks, closes_branch=closes_branch, std=std),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return multiplier · (W ∗ x)."""
+        return F.conv2d(self.scaled(x), self.weight, padding="same")
+
+
+class Bias(Weight):
+    """Adds a constant to each feature; `positions` counts the dimensions behind the features."""
+
+    def __init__(
+        self, width: int, *, positions: int = 0, blocks: int = 0, closes_branch: bool = False
+    ) -> None:
+        how = Tag("vector", Fans(1, width), blocks=blocks, closes_branch=closes_branch)
+        super().__init__((width, *[1] * positions), how)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x + multiplier · b."""
+        return x + self.scaled(self.weight)
 
 
 class Embedding(Weight):
@@ -40,35 +92,18 @@ class Embedding(Weight):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return multiplier · W[tokens]."""
-        x = F.embedding(tokens, self.weight)
-        return x if self.multiplier == 1.0 else x * self.multiplier
+        return self.scaled(F.embedding(tokens, self.weight))
 
 
 class Norm(nn.Module):
     """RMSNorm over the last dimension, with a trained gain only where asked for."""
 
-    def __init__(self, width: int, *, gain: bool) -> None:
+    def __init__(self, width: int, *, gain: bool = False, blocks: int = 0) -> None:
         super().__init__()
         self.width = width
-        self.weight = (
-            tag(nn.Parameter(torch.empty(width)), Tag("vector", Fans(1, width))) if gain else None
-        )
+        how = Tag("vector", Fans(1, width), blocks=blocks, start=1.0)
+        self.weight = tag(nn.Parameter(torch.empty(width)), how) if gain else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x / rms(x), times the gain."""
         return F.rms_norm(x, (self.width,), self.weight)
-
-
-@torch.no_grad()
-def initialise(model: nn.Module, rules: Mapping[str, Rule], generator: torch.Generator) -> None:
-    """Draw the initial values, gains at one, and take up the forward multipliers."""
-    for name, parameter in model.named_parameters():
-        how = tag_of(name, parameter)
-        if how.role == "vector":
-            parameter.fill_(1.0)
-        else:
-            parameter.normal_(std=rules[name].init_std, generator=generator)
-            parameter[: how.zero_rows] = 0.0
-    for name, module in model.named_modules():
-        if isinstance(module, Weight):
-            module.multiplier = rules[f"{name}.weight"].forward_multiplier

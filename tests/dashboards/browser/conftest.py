@@ -37,13 +37,6 @@ OPTIONS = (
 START_SECONDS = 60.0
 PATIENCE_MS = 60_000  # of every wait: a busy machine is slow, a broken page never comes
 
-PROBES = ("_stcore/health", "_stcore/host-config")
-"""Streamlit's page looks for its server under the path of a deep link first, then at the root.
-
-Opening /explore it asks for /explore/_stcore/health, is told 404, and Chromium writes that into
-the console; no option of the server keeps it from asking.
-"""
-
 
 class Seen:
     """What a page did that it must not do.
@@ -67,10 +60,8 @@ class Seen:
             self.outside.append(request.url)
 
     def _console(self, message: ConsoleMessage) -> None:
-        where = urlsplit(message.location["url"]).path.strip("/")
-        probed = where.partition("/")[2] in PROBES and "404" in message.text
-        if message.type == "error" and not probed:
-            self.errors.append(f"{message.text} ({where})")
+        if message.type == "error":
+            self.errors.append(f"{message.text} ({urlsplit(message.location['url']).path})")
 
 
 def metric(page: Page, label: str) -> Locator:

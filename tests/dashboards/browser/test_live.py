@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.ray, pytest.mark.usefixtures("chromium")]
 
 
+RANGE = "figure => [...figure.layout.xaxis.range, ...figure.layout.yaxis.range]"
+FOUR_ENDED = "figure => figure._fullLayout.xaxis._rl !== undefined"
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     return tmp_path / "live.db"
@@ -75,9 +79,13 @@ def test_a_live_sweep_is_paused_resumed_and_seen_to_end(
     metric(page, "Running now").filter(has_text="0").wait_for()
     assert launched.poll() is None
 
+    history = page.get_by_role("figure", name="history figure")
+    zoom = _zoom(page, history)
     page.get_by_role("button", name="Resume", exact=True).click()
     page.get_by_text("All of its runs have ended.").wait_for()
     metric(page, "Runs ended").filter(has_text="4 of 4").wait_for()
     page.get_by_role("button", name="Pause", exact=True).wait_for(state="detached")
+    page.wait_for_function(FOUR_ENDED, arg=history.element_handle())
+    assert history.evaluate(RANGE) == zoom
     assert launched.wait() == 0
     assert [diary.computed(lr) for lr in (1, 2, 3, 4)] == [[1, 2, 3, 4, 5, 6]] * 4

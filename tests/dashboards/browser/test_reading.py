@@ -46,7 +46,7 @@ def test_it_opens_with_the_sweeps_and_leads_to_each_page(page: Page, address: st
         page.get_by_test_id("stSidebar").get_by_role("link", name=name, exact=True).click()
         page.wait_for_url(f"**/{name.lower()}**")
         page.get_by_role("heading", name="sim", exact=True).wait_for()
-        page.get_by_test_id("stPlotlyChart").first.wait_for()
+        page.locator(".hyperlaw-figure .main-svg").first.wait_for()
         assert page.get_by_test_id("stException").count() == 0
 
 

@@ -1,0 +1,107 @@
+"""Which optimizers there are by name, and which settings each reads; torch-free.
+
+The built-in ones are OPTIMIZERS; any other name is asked of pytorch-optimizer, which is imported
+for it. How each follows the size of a model is in `trainers.scaling_rules`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from trainers.errors import TrainerError, unknown
+
+DEFAULT = "adamw"
+
+PACKAGE_MISSING = "is of pytorch-optimizer, which is not installed; pip install pytorch-optimizer"
+
+
+@dataclass(frozen=True)
+class OptimizerName:
+    """What is known of an optimizer before it is built."""
+
+    meaning: str
+    reads: tuple[str, ...]
+    """The settings that it reads beside lr."""
+    packaged: bool = False
+    """Whether it is pytorch-optimizer's; the others are torch's own."""
+    caution: str = ""
+    """What a user who transfers its learning rate should know."""
+
+
+READ_BY_SOME = ("weight_decay", "beta1", "beta2", "eps")
+"""The settings that only some optimizers read; each reads lr."""
+
+OPTIMIZERS: Mapping[str, OptimizerName] = {
+    "adamw": OptimizerName("AdamW", READ_BY_SOME),
+    "sgd": OptimizerName("SGD with momentum beta1", ("weight_decay", "beta1")),
+    "adafactor": OptimizerName(
+        "Adafactor, its steps not relative to the tensor's size", ("weight_decay", "eps")
+    ),
+    "muon": OptimizerName(
+        "Muon with momentum beta1 for hidden matrices, AdamW for the rest", READ_BY_SOME
+    ),
+    "muon-rms": OptimizerName(
+        "Muon whose steps are as large as AdamW's, AdamW for the rest", READ_BY_SOME
+    ),
+    "lion": OptimizerName(
+        "Lion",
+        ("weight_decay", "beta1", "beta2"),
+        packaged=True,
+        caution="in theory lion transfers as AdamW does, but one large study found "
+        "that it did not (lucaslingle/mu_transformer); run a transfer check with this optimizer",
+    ),
+    "adabelief": OptimizerName("AdaBelief", READ_BY_SOME, packaged=True),
+    "shampoo": OptimizerName(
+        "Shampoo without momentum, ε added to the preconditioners",
+        ("weight_decay", "eps"),
+        packaged=True,
+    ),
+    "soap": OptimizerName("SOAP", READ_BY_SOME, packaged=True),
+    "gravity": OptimizerName("Gravity, its velocity decaying by beta1", ("beta1",), packaged=True),
+}
+
+
+def optimizer_of(name: str, role: str, n_dims: int) -> str:
+    """Return by name the optimizer that trains a tensor where `name` is asked for.
+
+    Muon trains hidden matrices; what it leaves is AdamW's.
+    """
+    if name in ("muon", "muon-rms") and (role != "hidden" or n_dims != 2):
+        return "adamw"
+    return name
+
+
+def check_name(name: str) -> None:
+    """Raise TrainerError unless there is an optimizer called `name` on this machine.
+
+    A name that is not built in is looked up in pytorch-optimizer, for which torch is imported.
+    """
+    installed = find_spec("pytorch_optimizer") is not None
+    if name in OPTIMIZERS:
+        if OPTIMIZERS[name].packaged and not installed:
+            raise TrainerError(f"optimizer {name!r} {PACKAGE_MISSING}")
+        return
+    if not installed:
+        error = unknown("optimizer", name, OPTIMIZERS)
+        raise TrainerError(f"{error}; further ones come with pip install pytorch-optimizer")
+    from trainers.packaged_optimizers import check_packaged
+
+    check_packaged(name)
+
+
+def own_defaults(name: str) -> Mapping[str, float]:
+    """Return the settings that an optimizer has defaults of its own for; none if it is built in."""
+    if name in OPTIMIZERS:
+        return {}
+    from trainers.packaged_optimizers import own_defaults
+
+    return own_defaults(name)
+
+
+def settings_read(name: str) -> tuple[str, ...]:
+    """Return the settings beside lr that the optimizer called `name` reads."""
+    if name in OPTIMIZERS:
+        return OPTIMIZERS[name].reads
+    from trainers.packaged_optimizers import settings_read
+
+    return settings_read(name)
