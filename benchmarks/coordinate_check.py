@@ -11,9 +11,9 @@ Over width every layer is judged. Over depth, the schemes that scale residual br
 judged, on all layers outside of the residual blocks: embedding, residual stream at half of the
 stack and at its end, readout. Inside the blocks a branch is scaled down on purpose.
 
-`u-mup` is checked twice: with the rate of embeddings held, as muP has it and as is the default here,
-and as published (`embedding_lr: sqrt`), where it falls as width^-1/2, so that embeddings are meant
-to move less in wide models; that one is outside of the bar.
+`u-mup` is checked twice: with the rate of embeddings held, as muP has it and as is the default
+here, and as published (`embedding_lr: sqrt`), where it falls as width^-1/2, so that embeddings are
+meant to move less in wide models; that one is outside of the bar.
 """
 
 from __future__ import annotations
