@@ -109,7 +109,7 @@ def run_config(spec: SweepSpec, scale: Scale, setting: Mapping[str, Value], seed
         parametrization=spec.parametrization,
         parametrization_options=dict(spec.parametrization_options),
         base=base_shape(spec),
-        data=spec.data if command_checks.takes_data(spec) else "",
+        data=command_checks.data_of(spec),
         model=dict(spec.model),
         reports=spec.reports,
         changes=tuple(changed.change for changed in spec.changes),

@@ -21,6 +21,7 @@ from trainers.command_line import CommandLine
 from trainers.command_values import BASE, OWN_VALUES
 from trainers.config import Command
 from trainers.errors import TrainerError, unknown
+from trainers.registry import kind
 
 COMMAND: KeyPath = ("trainer", "command")
 
@@ -42,10 +43,12 @@ def problems(spec: SweepSpec) -> Iterator[Problem]:
     yield from _check_search(spec, line)
 
 
-def takes_data(spec: SweepSpec) -> bool:
-    """Whether the trainer is given the sweep's data: a command only where it asks for them."""
+def data_of(spec: SweepSpec) -> str:
+    """Return what the runs train on; empty for a command that does not ask for it."""
     trainer = spec.trainer
-    return not isinstance(trainer, Command) or "data" in command_line.parse(trainer.command).names
+    if isinstance(trainer, Command) and "data" not in command_line.parse(trainer.command).names:
+        return ""
+    return kind(trainer).default_data if spec.data is None else spec.data
 
 
 def _check_asked(spec: SweepSpec, line: CommandLine) -> Iterator[Problem]:
@@ -109,7 +112,7 @@ def _check_other_values(spec: SweepSpec, line: CommandLine) -> Iterator[Problem]
     for name in spec.model:
         if name not in line.names:
             yield Problem(("model", name), _unused(name))
-    if spec.data != SweepSpec.model_fields["data"].default and "data" not in line.names:
+    if spec.data is not None and "data" not in line.names:
         yield Problem(("data",), _unused("data"))
     seeds = [point.seed for point in spec.points or ()]
     if "seed" not in line.names:

@@ -177,7 +177,7 @@ class SweepSpec(Part):
     parametrization: Text = "sp"
     parametrization_options: dict[str, Scalar] = Field(default_factory=dict)
     base: dict[str, PositiveInt] | None = None
-    data: Text = "python-stdlib"
+    data: Text | None = None
     scales: Scales | None = None
     search: Annotated[Search, Field(discriminator="method")]
     space: dict[str, Dimension] = Field(default_factory=dict, min_length=1)

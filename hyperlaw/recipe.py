@@ -81,7 +81,7 @@ class Recipe:
             "parametrization": self.parametrization,
             "parametrization_options": dict(self.parametrization_options),
             "base": dict(self.base),
-            "data": self.data,
+            **({"data": self.data} if self.data else {}),
             **({"changes": [dict(change) for change in self.changes]} if self.changes else {}),
             **parts,
             "fixed": dict(self.fixed),
@@ -106,6 +106,7 @@ def _as_key(trainer: str | Command) -> str | dict[str, object]:
 
 def recipe_of(spec: SweepSpec) -> Recipe:
     """Return the recipe of a sweep's runs."""
+    from hpo.command_checks import data_of
     from hpo.ladder import base_shape, resolve_ladder
 
     listed = [name for point in spec.points or () for name in point.setting]
@@ -114,7 +115,7 @@ def recipe_of(spec: SweepSpec) -> Recipe:
         parametrization=spec.parametrization,
         parametrization_options=dict(spec.parametrization_options),
         base=base_shape(spec),
-        data=spec.data,
+        data=data_of(spec),
         model=dict(spec.model),
         reports=spec.reports,
         resources=spec.resources.model_dump(),

@@ -23,7 +23,6 @@ DEFAULT_SIZES: Final[Mapping[str, tuple[int, ...]]] = {
 }
 LEAST_SIZES: Final = 4
 """A ladder of fewer sizes is continued by doubling: a slope over fewer says little."""
-DEFAULT_DATA: Final = "python-stdlib"
 DEFAULT_LR: Final = 2.0**-8
 DEFAULT_RATES: Final = (2.0**-10, 2.0**-4)
 BASIN_SIZES: Final = 3
@@ -171,7 +170,7 @@ def _plan_model(asked: AskedCheck) -> CheckPlan:
         parametrization=scheme,
         parametrization_options=asked.rules,
         base=smallest,
-        data=asked.data or DEFAULT_DATA,
+        data=asked.data or kind(asked.trainer).default_data,
         model=asked.model,
     )
     if "batch_tokens" not in config.setting:

@@ -20,6 +20,8 @@ import numpy.typing as npt
 from trainers.errors import TrainerError
 
 STDLIB = "python-stdlib"
+DIGITS = "digits"
+"""scikit-learn's images, which `trainers.tasks.digit_images` reads; no text."""
 HELD_OUT_FRACTION = 0.08
 """Of the files, or of a single file's bytes."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from trainers import changes
 from trainers.config import RunConfig, Size, Value
+from trainers.data import STDLIB
 from trainers.errors import TrainerError, unknown
 from trainers.loop_settings import BATCH_TOKENS, IN_CHANGES, OPTIMIZER
 from trainers.optimizer_names import DEFAULT, own_defaults
@@ -39,6 +40,8 @@ class Kind:
     """Builds without checking; imports what it needs."""
     check_further: Callable[[RunConfig], None]
     """What only this trainer knows to check, on a configuration that passed the rules."""
+    default_data: str = STDLIB
+    """What is trained on where nothing is named; empty: a trainer that brings its own data."""
     accepts_more: bool = False
     """Whether settings and model options without a rule pass through unchecked."""
     live: tuple[str, ...] | None = ()

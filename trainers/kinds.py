@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from trainers import simulated
 from trainers.config import RunConfig, Size, Value
+from trainers.data import DIGITS, STDLIB
 from trainers.errors import TrainerError
 from trainers.kind import Kind, nothing_further
 from trainers.loop_settings import BATCH_TOKENS, LIVE, LOOP_SETTINGS, measures_every
@@ -59,6 +60,7 @@ def _loop_kind(
     load_task: Callable[[], "type[Task]"],
     *,
     shape_keys: tuple[str, ...] = ("width", "depth"),
+    default_data: str,
     defaults: Mapping[str, Value] | None = None,
 ) -> Kind:
     """Return the kind of a built-in model that hyperlaw's own loop trains.
@@ -82,6 +84,7 @@ def _loop_kind(
         check_further=check_further,
         live=LIVE,
         load_task=load_task,
+        default_data=default_data,
     )
 
 
@@ -97,10 +100,9 @@ def _check_digits(config: RunConfig) -> None:
     from trainers.tasks import digit_images
 
     check_batch(config, 1, "image")
-    if config.data != digit_images.DIGITS:
+    if config.data != DIGITS:
         raise TrainerError(
-            f"data is {config.data!r}; trainer {config.trainer!r} trains on "
-            f"{digit_images.DIGITS!r} only"
+            f"data is {config.data!r}; trainer {config.trainer!r} trains on {DIGITS!r} only"
         )
     digit_images.check_installed()
 
@@ -140,15 +142,37 @@ def _load_random_features() -> "type[Task]":
 
 
 BUILT_IN = {
-    "gpt": _loop_kind("gpt", gpt_shape.gpt_shape, gpt_shape.MODEL_OPTIONS, _check_gpt, _load_gpt),
+    "gpt": _loop_kind(
+        "gpt",
+        gpt_shape.gpt_shape,
+        gpt_shape.MODEL_OPTIONS,
+        _check_gpt,
+        _load_gpt,
+        default_data=STDLIB,
+    ),
     "mlp": _loop_kind(
-        "mlp", mlp_shape.mlp_shape, mlp_shape.MODEL_OPTIONS, _check_digits, _load_mlp
+        "mlp",
+        mlp_shape.mlp_shape,
+        mlp_shape.MODEL_OPTIONS,
+        _check_digits,
+        _load_mlp,
+        default_data=DIGITS,
     ),
     "resnet": _loop_kind(
-        "resnet", resnet_shape.resnet_shape, resnet_shape.MODEL_OPTIONS, _check_digits, _load_resnet
+        "resnet",
+        resnet_shape.resnet_shape,
+        resnet_shape.MODEL_OPTIONS,
+        _check_digits,
+        _load_resnet,
+        default_data=DIGITS,
     ),
     "vit": _loop_kind(
-        "vit", vit_shape.vit_shape, vit_shape.MODEL_OPTIONS, _check_digits, _load_vit
+        "vit",
+        vit_shape.vit_shape,
+        vit_shape.MODEL_OPTIONS,
+        _check_digits,
+        _load_vit,
+        default_data=DIGITS,
     ),
     "random-features": _loop_kind(
         "random-features",
@@ -157,6 +181,7 @@ BUILT_IN = {
         _check_random_features,
         _load_random_features,
         shape_keys=("width",),
+        default_data="",
         defaults=PLAIN_SGD,
     ),
     "simulated": Kind(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from hpo.bayesian import space as axes
 from hpo.bayesian.scale_study import Known
+from hpo.command_checks import data_of
 from hpo.errors import SpecError
 from hpo.fields import Value
 from hpo.ladder import Scale
@@ -219,7 +220,7 @@ def _trained_alike(spec: SweepSpec, row: Mapping[str, object]) -> bool:
     """
     ours: dict[str, Value] = {
         columns.MODEL: kind(spec.trainer).name,
-        columns.DATA: spec.data,
+        columns.DATA: data_of(spec),
         columns.PARAMETRIZATION: spec.parametrization,
         **spec.fixed,
     }

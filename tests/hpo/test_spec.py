@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpo.checks import run_config
+from hpo.ladder import resolve_ladder
 from hpo.schema import SweepSpec
 from hpo.spec import SpecError, changed_keys, check_spec, load_spec, parse_spec
 
@@ -191,3 +193,21 @@ def test_a_mangled_file_is_read_or_refused_in_one_line(data: st.DataObject) -> N
         message = str(error)
     assert not message or message.startswith("sweep.yaml:")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("trainer", "data"), [("mlp", "digits"), ("gpt", "python-stdlib"), ("random-features", "")]
+)
+def test_a_trainer_has_data_of_its_own_where_none_are_named(trainer: str, data: str) -> None:
+    text = f"""\
+name: unnamed-data
+trainer: {trainer}
+scales: {{width: 32, {"" if trainer == "random-features" else "depth: 1,"} tokens: 6400}}
+search: {{method: random}}
+space: {{lr: {{log: [1e-3, 1e-1]}}}}
+fixed: {{batch_tokens: 64}}
+runs: 1
+"""
+    spec = parse_spec(text)
+    (scale,) = resolve_ladder(spec)
+    assert run_config(spec, scale, {"lr": 0.01, "batch_tokens": 64}, seed=0).data == data

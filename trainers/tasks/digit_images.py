@@ -12,11 +12,10 @@ from importlib.util import find_spec
 import numpy as np
 import numpy.typing as npt
 
+from trainers.data import DIGITS
 from trainers.errors import TrainerError
 from trainers.models.images import N_CLASSES
 
-DIGITS = "digits"
-"""What a sweep calls these data."""
 HELD_OUT_FRACTION = 1 / 3
 SPLIT_SEED = 0
 SHIFTS = tuple((down, right) for down in (0, -1, 1) for right in (0, -1, 1))
