@@ -62,7 +62,7 @@ def open_law() -> ChosenLaw | None:
         created = str(kept.loc[kept["name"] == chosen, "created"].iloc[0])
         return _kept(chosen, created)
     except LawError as error:
-        st.warning(f"There is no law yet: {error}")
+        frame.say_no_law(error)
         return None
 
 

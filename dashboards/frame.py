@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboards import figure_view, session, theme
+from scaling.errors import InsufficientDataError, LawError
 from storage.errors import NotFoundError, StoreError
 
 SWEEP = "sweep"
@@ -75,6 +76,15 @@ def need_runs(sweep: str) -> pd.DataFrame | None:
         st.info(f"This sweep is {state}, and none of its runs has ended yet.")
         return None
     return runs
+
+
+def say_no_law(why: LawError, of: str = "") -> None:
+    """Say why there is no law, and where the runs are to blame, what would bring one."""
+    st.warning(f"There is no law{of and f' of {of}'} yet: {why}.")
+    if isinstance(why, InsufficientDataError):
+        st.write("Explore shows what these runs do tell. A sweep over several scales brings a law:")
+        launch = session.command("sweep launch ladder.yaml")
+        st.code(f"hyperlaw init ladder.yaml\n{launch}", language="bash")
 
 
 def show_figure(

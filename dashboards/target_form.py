@@ -77,7 +77,7 @@ def _bought(mode: str, chosen: ChosenLaw) -> tuple[float, float]:
             "Compute, FLOP", theme.format_flops(6 * params * tokens), help="6·N·D: 5.9e21",
             key="flops", bind="query-params",
         )  # fmt: skip
-        budget = theme.parse_count(text)
+        budget = theme.parse_count(text, "compute in FLOP", "1e21 or 5.9e21")
     else:
         cost, budget = _machine(mode, chosen, first)
     split = second.segmented_control(
@@ -142,7 +142,7 @@ def _shape(law: Law) -> dict[str, float]:
         largest = float(law.scales[axis].max())
         first = largest * (2 if axis == WIDTH else 1)
         text = place.text_input(what, f"{first:g}", key=axis, bind="query-params")
-        shape[axis] = theme.parse_count(text)
+        shape[axis] = theme.parse_count(text, axis, "2048" if axis == WIDTH else "24")
     return shape
 
 

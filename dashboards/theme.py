@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 Scheme = Literal["light", "dark"]
-Kind = Literal["rate", "count", "loss"]
+Kind = Literal["rate", "count", "loss", "flops"]
 
 SIZE_SCALE = ("#3a55c8", "#1a8bb0", "#6fa58a", "#d09800")
 """From the smallest size to the largest: always lighter and warmer."""
@@ -32,6 +32,7 @@ TICKS: dict[Kind, dict[str, Any]] = {
     "rate": {"tickformat": ".1~e"},
     "count": {"tickformat": "~s", "labelalias": BILLIONS},
     "loss": {"tickformat": "~g"},
+    "flops": {"tickformat": ".1~e"},
 }
 PLOTLY_CONFIG: dict[str, Any] = {
     "displaylogo": False,
@@ -141,7 +142,7 @@ def log_axis(title: str, values: Iterable[float], kind: Kind) -> dict[str, Any]:
 
     Parameters
     ----------
-    kind : "rate" writes 5e-4, "count" 2M or 1B, "loss" 2.5.
+    kind : "rate" writes 5e-4, "count" 2M or 1B, "loss" 2.5, "flops" 1e21.
     """
     kept = [float(value) for value in values if math.isfinite(value) and value > 0] or [1.0]
     low, high = math.log10(min(kept)), math.log10(max(kept))
@@ -164,7 +165,7 @@ def _log_ticks(first: float, last: float, kind: Kind) -> dict[str, Any]:
     """
     decades = last - first
     if decades >= (1.0 if kind == "loss" else 0.7):
-        return {"dtick": "D2" if decades < 2.5 else 1}
+        return {"dtick": "D2" if decades < (1.2 if kind == "flops" else 2.5) else 1}
     powers = range(math.floor(first), math.ceil(last))
     digits = [k + math.log10(digit) for k in powers for digit in range(1, 11)]
     if sum(first <= digit <= last for digit in set(digits)) > 1:
@@ -172,7 +173,7 @@ def _log_ticks(first: float, last: float, kind: Kind) -> dict[str, Any]:
     width = 10**last - 10**first
     power = 10.0 ** math.floor(math.log10(width / MAX_STEPS))
     step = next(m * power for m in (1, 2, 5, 10) if m * power * MAX_STEPS >= width)
-    fine = {"tickformat": ".2~e"} if kind == "rate" else {}
+    fine = {"tickformat": ".2~e"} if kind in ("rate", "flops") else {}
     return {"dtick": f"L{step:.1g}", **fine}
 
 
@@ -191,8 +192,16 @@ def format_count(value: float) -> str:
     return format_rate(value)
 
 
-def parse_count(text: str) -> float:
-    """Read a number of parameters or tokens as people type it; ValueError says what would be right.
+def parse_count(
+    text: str,
+    what: str = "number of parameters or tokens",
+    such_as: str = "7B, 350M or 7e9",
+) -> float:
+    """Read a positive number as people type it; ValueError says what would be right.
+
+    Parameters
+    ----------
+    what, such_as : for the error: what the number is of, and how it may be written.
 
     >>> parse_count("7B"), parse_count("1.4e11"), parse_count("350 M")
     (7000000000.0, 140000000000.0, 350000000.0)
@@ -205,7 +214,7 @@ def parse_count(text: str) -> float:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"'{text}' is no number of parameters or tokens; write 7B, 350M or 7e9")
+        raise ValueError(f"'{text}' is no {what}; write {such_as}")
     return value
 
 

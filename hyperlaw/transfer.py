@@ -160,6 +160,8 @@ def unchecked(spec: SweepSpec, db: str) -> str | None:
     Nothing is asked of the standard parametrization, which promises no transfer, nor of a trainer
     that trains by itself, which cannot be checked.
     """
+    from trainers.optimizer_names import OPTIMIZERS
+
     if spec.search.method != "transfer" or spec.parametrization == "sp":
         return None
     newest_first = _records(db)[::-1]
@@ -167,7 +169,9 @@ def unchecked(spec: SweepSpec, db: str) -> str | None:
         plain = asdict(subject)
         found = next((one for one in newest_first if one.subject == plain), None)
         if found is None:
-            return f"{subject.title} has not passed a transfer check"
+            known = OPTIMIZERS.get(subject.optimizer)
+            caution = f" ({known.caution})" if known is not None and known.caution else ""
+            return f"{subject.title} has not passed a transfer check{caution}"
         if not found.passed:
             return f"{subject.title} did not pass its last transfer check, '{found.name}'"
     return None

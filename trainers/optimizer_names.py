@@ -19,7 +19,6 @@ PACKAGE_MISSING = "is of pytorch-optimizer, which is not installed; pip install 
 class OptimizerName:
     """What is known of an optimizer before it is built."""
 
-    meaning: str
     reads: tuple[str, ...]
     """The settings that it reads beside lr."""
     packaged: bool = False
@@ -32,33 +31,27 @@ READ_BY_SOME = ("weight_decay", "beta1", "beta2", "eps")
 """The settings that only some optimizers read; each reads lr."""
 
 OPTIMIZERS: Mapping[str, OptimizerName] = {
-    "adamw": OptimizerName("AdamW", READ_BY_SOME),
-    "sgd": OptimizerName("SGD with momentum beta1", ("weight_decay", "beta1")),
-    "adafactor": OptimizerName(
-        "Adafactor, its steps not relative to the tensor's size", ("weight_decay", "eps")
-    ),
-    "muon": OptimizerName(
-        "Muon with momentum beta1 for hidden matrices, AdamW for the rest", READ_BY_SOME
-    ),
-    "muon-rms": OptimizerName(
-        "Muon whose steps are as large as AdamW's, AdamW for the rest", READ_BY_SOME
-    ),
+    "adamw": OptimizerName(READ_BY_SOME),
+    # beta1 is its momentum.
+    "sgd": OptimizerName(("weight_decay", "beta1")),
+    # Its steps are not relative to the size of a tensor.
+    "adafactor": OptimizerName(("weight_decay", "eps")),
+    # beta1 is its momentum; a step of muon-rms is as large as AdamW's.
+    "muon": OptimizerName(READ_BY_SOME),
+    "muon-rms": OptimizerName(READ_BY_SOME),
     "lion": OptimizerName(
-        "Lion",
         ("weight_decay", "beta1", "beta2"),
         packaged=True,
-        caution="in theory lion transfers as AdamW does, but one large study found "
-        "that it did not (lucaslingle/mu_transformer); run a transfer check with this optimizer",
+        caution="in theory lion transfers as adamw does; one large study found that it does not",
     ),
-    "adabelief": OptimizerName("AdaBelief", READ_BY_SOME, packaged=True),
-    "shampoo": OptimizerName(
-        "Shampoo without momentum, ε added to the preconditioners",
-        ("weight_decay", "eps"),
-        packaged=True,
-    ),
-    "soap": OptimizerName("SOAP", READ_BY_SOME, packaged=True),
-    "gravity": OptimizerName("Gravity, its velocity decaying by beta1", ("beta1",), packaged=True),
+    "adabelief": OptimizerName(READ_BY_SOME, packaged=True),
+    # Without momentum; eps is added to its preconditioners.
+    "shampoo": OptimizerName(("weight_decay", "eps"), packaged=True),
+    "soap": OptimizerName(READ_BY_SOME, packaged=True),
+    # beta1 is the decay of its velocity.
+    "gravity": OptimizerName(("beta1",), packaged=True),
 }
+"""Those that are built in, by name."""
 
 
 def optimizer_of(name: str, role: str, n_dims: int) -> str:

@@ -17,17 +17,8 @@ from typing import TYPE_CHECKING
 
 from trainers.errors import TrainerError
 from trainers.optimizer_names import optimizer_of
-from trainers.scaling_rules import (
-    SCHEMES,
-    Fans,
-    Role,
-    Rule,
-    RuleOptions,
-    Tag,
-    folded,
-    rule_options,
-    rules,
-)
+from trainers.scaling_rules import SCHEMES, Rule, RuleOptions, folded, rule_options, rules
+from trainers.tags import Fans, Role, Tag
 
 if TYPE_CHECKING:
     from torch import nn

@@ -4,13 +4,16 @@ r_n is width over base width and r_L depth over base depth. Sources of the expon
 Programs V (arXiv 2203.03466, Table 8) and its microsoft/mup for `mup`; CompleteP (arXiv 2505.01618,
 Table 1) for `complete-p`; for `depth-mup` and for SGD and matrix optimizers "Spectral Condition for
 μP under Width-Depth Scaling" (arXiv 2603.00541) and arXiv 2512.05620; Unit-Scaled μP
-(arXiv 2407.17465) for `u-mup`. What of them follows from the rest is derived here, not tabled:
+(arXiv 2407.17465) for `u-mup`. Of these the code of CompleteP and of u-μP was read, the papers'
+tables are second-hand. What of them follows from the rest is derived here, not tabled:
 
-- Decay: η·λ is held, so λ is divided by the tensor's own learning-rate multiplier.
+- Decay: η·λ is held, so λ is divided by the tensor's own learning-rate multiplier. (CompleteP's
+  code leaves λ as it is where a power of depth other than 1 changes the rate.)
 - Depth: a branch is multiplied by r_L^-α, so gradients inside it shrink alike, and what a block
   adds in a step must go as r_L^(α-1) for r_L blocks to add up to the same change. A step that grows
   as the gradient to the power p then needs η as r_L^(α(1+p)-1), and ε goes with the gradient.
-- ε of SOAP: the square root of Shampoo's, which is added to products of two gradients.
+- ε of SOAP under the spectral rule: the square root of Shampoo's, which is added to products of two
+  gradients.
 - `u-mup`: `depth-mup` from a base of width and depth 1, rescaled so that every tensor starts with
   unit variance (`rescaled`). Unit scaling further scales gradients on their way back, which no
   multiplier of a tensor can express; but scales of gradients are what ε is relative to, and nothing
@@ -20,69 +23,13 @@ Table 1) for `complete-p`; for `depth-mup` and for SGD and matrix optimizers "Sp
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, get_args
 
 from trainers.config import Value
 from trainers.errors import TrainerError, unknown
 from trainers.settings import SettingRule, complete
-
-Role = Literal["input", "hidden", "output", "vector"]
-"""Which fans grow with the model's width: input, only out; hidden, both; output, only in. Biases
-and gains are vectors."""
-ROLES: tuple[Role, ...] = get_args(Role)
+from trainers.tags import Fans, Role, Tag
 
 SCHEMES = ("sp", "mup", "u-mup", "depth-mup", "complete-p")
-
-INPUT_STD = 1.0
-"""Initial standard deviation of embeddings, whatever the width."""
-
-
-class Fans(NamedTuple):
-    """Fan-in and fan-out of a tensor; a vector's length is its fan-out, its fan-in 1."""
-
-    fan_in: int
-    fan_out: int
-
-
-@dataclass(frozen=True)
-class Tag:
-    """What a parametrization must know about a parameter."""
-
-    role: Role
-    fans: Fans
-    zero_rows: int = 0
-    """How many of its first rows (of fan-out) start at zero instead of at random."""
-    blocks: int = 0
-    """How many residual blocks the stack has that it is in; 0: it is outside of one."""
-    closes_branch: bool = False
-    """Whether what it computes is added to the residual stream, so that the branch multiplier is
-    its forward multiplier."""
-    std: float | None = None
-    """Its initial standard deviation in the standard parametrization. None: fan_in^-1/2, but for
-    an input INPUT_STD: it is then a table of embeddings, not a matrix that is multiplied by."""
-    start: float = 0.0
-    """What a vector starts at: 1 for gains, 0 for biases."""
-
-    def __post_init__(self) -> None:
-        """Raise TrainerError for an unknown role and for a branch outside of a stack."""
-        if self.role not in ROLES:
-            raise unknown("role", self.role, ROLES)
-        if self.closes_branch and not self.blocks:
-            raise TrainerError("closes_branch is set and blocks is 0; give the stack's blocks")
-
-    @property
-    def is_table(self) -> bool:
-        """Whether it is a table of embeddings."""
-        return self.role == "input" and self.std is None
-
-    @property
-    def standard_std(self) -> float:
-        """Its initial standard deviation under `sp`; 0 for vectors, which start at a constant."""
-        if self.role == "vector":
-            return 0.0
-        if self.std is not None:
-            return self.std
-        return INPUT_STD if self.role == "input" else self.fans.fan_in**-0.5
 
 
 @dataclass(frozen=True)
@@ -132,7 +79,8 @@ FAMILIES: dict[str, Family] = {
     "muon": Family(_by_role(0.5, 0, 0.5, 0), eps=_NONE),
     "muon-rms": Family(_by_role(0, -0.5, 0, 0), eps=_NONE),
     "shampoo": Family(_by_role(0.5, 0, 0.5, 0.5), eps=_by_role(-1, 0, -1, -1), eps_power=2),
-    "soap": Family(_by_role(0.5, 0, 0.5, 0), eps=_by_role(-0.5, 0, -0.5, -1), eps_power=1),
+    "soap": _ADAM,
+    "soap-spectral": Family(_by_role(0.5, 0, 0.5, 0), eps=_by_role(-0.5, 0, -0.5, -1), eps_power=1),
 }
 """The rules by optimizer. "muon" multiplies its step by √max(1, n_out/n_in), "muon-rms" by
 0.2·√max(n_in, n_out); Shampoo's exponents are ¼ a side; SOAP leaves vectors to Adam."""
@@ -157,6 +105,12 @@ RULE_OPTIONS: dict[str, SettingRule] = {
         "constant",
         choices=("constant", "sqrt"),
     ),
+    "soap_rules": SettingRule(
+        "choice",
+        "whether soap follows width as adam or as muon",
+        "adam",
+        choices=("adam", "spectral"),
+    ),
     "optimizer_rules": SettingRule(
         "choice",
         "whose rules an optimizer follows that has none of its own",
@@ -180,6 +134,10 @@ class RuleOptions:
     embedding_lr: str = "constant"
     """"constant" (muP), or by width^-1/2 ("sqrt": u-muP), under which an embedding moves less, the
     wider the model."""
+    soap_rules: str = "adam"
+    """"spectral" is the sources' rule, for gradients whose rank is far below the width. Measured
+    here with GPTs of widths 32 to 128, whose gradients have full rank, SOAP's best rate fell by
+    half with each doubling under it, and stayed where it was under "adam"."""
     optimizer_rules: str = "own"
 
 
@@ -194,6 +152,8 @@ def family_of(optimizer: str, options: RuleOptions) -> Family:
 
     Raises TrainerError where no rule is known and the options do not say whose to use.
     """
+    if optimizer == "soap" and options.soap_rules == "spectral":
+        return FAMILIES["soap-spectral"]
     for name in (optimizer, options.optimizer_rules):
         if name in FAMILIES:
             return FAMILIES[name]

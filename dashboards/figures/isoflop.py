@@ -255,7 +255,7 @@ def plot_best_sizes(info: IsoflopInfo) -> go.Figure:
                 hovertemplate="%{x:.3g} FLOP: N %{y:.3s}<extra></extra>",
             )
         )
-    drawn.update_xaxes(theme.log_axis("compute, FLOP", budget, "count"), tickformat=".0e")
+    drawn.update_xaxes(theme.log_axis("compute, FLOP", budget, "flops"))
     shown = np.concatenate([info.frontier[PARAMS], info.points[PARAMS]])
     drawn.update_yaxes(theme.log_axis("compute-optimal parameters N", shown, "count"))
     return drawn

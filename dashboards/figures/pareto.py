@@ -131,7 +131,7 @@ def plot_pareto(info: ParetoInfo) -> go.Figure:
         )
     )
     loss = info.points[LOSS_THEN].to_numpy(dtype=float)
-    drawn.update_xaxes(theme.log_axis(COST_TITLES[info.cost], info.points[column], "rate"))
+    drawn.update_xaxes(theme.log_axis(COST_TITLES[info.cost], info.points[column], "flops"))
     drawn.update_yaxes(loss_axis(info.loss_title, loss[loss <= info.top]))
     note(drawn, left_out(len(info.points), info.n_runs, info.n_above))
     return drawn

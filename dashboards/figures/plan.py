@@ -107,7 +107,7 @@ def plot_promise(info: PlanInfo) -> go.Figure:
         )
     )
     drawn.update_xaxes(title_text="compute of the planned runs, FLOP", rangemode="tozero")
-    drawn.update_xaxes(tickformat=".2~e", nticks=6)
+    drawn.update_xaxes(tickformat=".2~e", labelalias={"0e+0": "0"}, nticks=6)
     drawn.update_yaxes(title_text="expected regret at the target, %", rangemode="tozero")
     return drawn
 

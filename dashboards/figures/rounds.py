@@ -64,7 +64,7 @@ def plot_rounds(info: RoundsInfo) -> go.Figure:
             showlegend=False,
         )
     )
-    drawn.update_xaxes(theme.log_axis("training compute so far, FLOP", info.flops, "rate"))
+    drawn.update_xaxes(theme.log_axis("training compute so far, FLOP", info.flops, "flops"))
     drawn.update_yaxes(
         theme.log_axis("expected regret at the target, % of loss", info.regret_pct, "loss")
     )

@@ -29,7 +29,7 @@ def show_isoflop(chosen: ChosenLaw) -> None:
         key="budget", bind="query-params",
     )  # fmt: skip
     try:
-        budgets = [theme.parse_count(text)]
+        budgets = [theme.parse_count(text, "compute in FLOP", "1e21 or 5.9e21")]
     except ValueError as error:
         st.error(str(error))
         budgets = []

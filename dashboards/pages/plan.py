@@ -15,8 +15,9 @@ from dashboards.figures.plan import (
     plot_promise,
 )
 from dashboards.sweep_maker import SweepMaker
-from dashboards.target_form import ask_target
+from dashboards.target_form import WantedScale, ask_target
 from scaling.design import default_candidates, plan_runs
+from scaling.law import Law
 from storage.columns import BATCH_TOKENS, FLOPS, PARAMS, SECONDS, TOKENS
 
 MOST_RUNS = 64
@@ -32,46 +33,34 @@ def show(sweep_maker: SweepMaker | None = None) -> None:
     chosen = open_law()
     if chosen is None:
         return
-    if chosen.runs is None:
+    runs = chosen.runs
+    if runs is None:
         st.info("The runs of this law are not in the database; a plan looks at what was done.")
         return
     wanted = ask_target(chosen)
-    if wanted is None:
+    asked = None if wanted is None else _how_much()
+    if wanted is None or asked is None:
         return
-    n_runs, budget = _how_much()
-    candidates, refused = _candidates(chosen, sweep_maker)
+    n_runs, budget = asked
     try:
-        plan = plan_runs(
-            chosen.law,
-            chosen.runs,
-            params=wanted.params,
-            tokens=wanted.tokens,
-            width=wanted.width,
-            depth=wanted.depth,
-            n_runs=n_runs,
-            candidates=candidates,
-        )
-        target = chosen.law.predict(
-            wanted.params,
-            wanted.tokens,
-            width=wanted.width,
-            depth=wanted.depth,
-        ).target
-        info = _within(get_plan_info(plan, chosen.law, target), budget)
+        with st.spinner("Planning the next runs"):
+            candidates, refused = _candidates(chosen, sweep_maker)
+            plan = _plan(chosen.law, runs, wanted, n_runs, candidates)
     except ValueError as error:
         st.error(str(error))
         return
-    _show_promise(info, n_runs, len(plan), budget)
+    info = _within(plan, budget)
+    _show_promise(info, n_runs, len(plan.runs), budget)
     if info.runs.empty:
         return
     frame.show_figure(plot_promise(info), "plan-promise", data=lambda: info.runs)
-    _show_table(info, chosen.runs)
+    _show_table(info, runs)
     _show_download(info, chosen, sweep_maker, refused)
     frame.show_figure(plot_places(info), "plan-places")
 
 
-def _how_much() -> tuple[int, float | None]:
-    """Ask how many runs, and how much compute at most."""
+def _how_much() -> tuple[int, float | None] | None:
+    """Ask how many runs, and how much compute at most; None where it cannot be read."""
     left, right = st.columns(2)
     n_runs = left.number_input("Runs at most", 1, MOST_RUNS, 8, key="n", bind="query-params")
     text = right.text_input(
@@ -79,10 +68,11 @@ def _how_much() -> tuple[int, float | None]:
         key="spend", bind="query-params",
     )  # fmt: skip
     try:
-        return int(n_runs), theme.parse_count(text) if text.strip() else None
+        budget = theme.parse_count(text, "compute in FLOP", "1e18") if text.strip() else None
     except ValueError as error:
         right.error(str(error))
-        return int(n_runs), None
+        return None
+    return int(n_runs), budget
 
 
 def _candidates(
@@ -96,6 +86,23 @@ def _candidates(
         return sweep_maker.buildable(chosen.sweeps, offered, chosen.law.settings), None
     except ValueError as error:
         return offered, str(error)
+
+
+def _plan(
+    law: Law, runs: pd.DataFrame, wanted: WantedScale, n_runs: int, candidates: pd.DataFrame
+) -> PlanInfo:
+    plan = plan_runs(
+        law,
+        runs,
+        params=wanted.params,
+        tokens=wanted.tokens,
+        width=wanted.width,
+        depth=wanted.depth,
+        n_runs=n_runs,
+        candidates=candidates,
+    )
+    predicted = law.predict(wanted.params, wanted.tokens, width=wanted.width, depth=wanted.depth)
+    return get_plan_info(plan, law, predicted.target)
 
 
 def _within(info: PlanInfo, budget: float | None) -> PlanInfo:

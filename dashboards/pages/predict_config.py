@@ -37,7 +37,9 @@ def show_configuration(answered: Answer, runs: pd.DataFrame | None, wanted: Want
         given = {
             BATCH_TOKENS: wanted.batch_tokens,
             WEIGHT_DECAY: wanted.weight_decay,
-            WARMUP_TOKENS: theme.parse_count(warmup) if warmup.strip() else None,
+            WARMUP_TOKENS: theme.parse_count(warmup, "number of tokens", "2B or 2e9")
+            if warmup.strip()
+            else None,
         }
         planned = plan_training(
             answered,

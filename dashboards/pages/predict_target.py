@@ -63,5 +63,7 @@ def _with_settled(law: Law, scale: WantedScale) -> Wanted:
             help="Fill in where it cannot be chosen" + (", in tokens" * (name == BATCH_TOKENS)),
             key="batch" if name == BATCH_TOKENS else "decay", bind="query-params",
         )  # fmt: skip
-        settled[name] = theme.parse_count(text) if text.strip() else None
+        if text.strip():
+            such_as = "2M or 1048576" if name == BATCH_TOKENS else "0.1"
+            settled[name] = theme.parse_count(text, setting_title(name), such_as)
     return Wanted(scale, settled[BATCH_TOKENS], settled[WEIGHT_DECAY], context)

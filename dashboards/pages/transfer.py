@@ -54,7 +54,7 @@ def _show_by_law(sweep: str, sweeps: list[str]) -> None:
         try:
             laws[name] = session.law(of_sweep, parametrization)
         except LawError as error:
-            st.warning(f"There is no law of {name} yet: {error}")
+            frame.say_no_law(error, name)
     if not laws:
         return
     _show_drift(get_drift_info(laws))

@@ -173,7 +173,7 @@ def test_runs_without_times_say_that_no_hour_of_theirs_is_known(database, runs):
     ("query", "message"),
     [
         ({"params": "big"}, "'big' is no number of parameters"),
-        ({"batch": "-4"}, "'-4' is no number"),
+        ({"batch": "-4"}, "'-4' is no batch; write 2M or 1048576"),
         ({"by": "compute", "flops": "1e-3", "split": "compute-optimal"}, "does not pay for"),
     ],
 )

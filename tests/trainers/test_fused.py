@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -35,9 +36,16 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
+def small(text_file: str) -> RunConfig:
+    setting = {"lr": 0.01, "batch_tokens": 64}
+    shape = {"width": 16, "depth": 1}
+    model = {"context": 16}
+    return RunConfig("gpt", shape, STEPS * 64, setting, data=text_file, model=model, reports=3)
+
+
 @pytest.fixture
-def config(config: RunConfig) -> RunConfig:
-    return replace(config, shape={"width": 16, "depth": 1}, tokens=STEPS * 64, reports=3)
+def config(text_file: str) -> RunConfig:
+    return small(text_file)
 
 
 def with_setting(config: RunConfig, **values: float | str) -> RunConfig:
@@ -59,8 +67,8 @@ def variants(config: RunConfig, optimizer: str) -> list[RunConfig]:
         replace(
             config,
             changes=(
-                Change(0.3, {"lr": 2 * lr, "beta1": 0.0, "weight_decay": 0.5}),
-                Change(0.6, {"grad_clip": 0.05, "beta1": 0.9, "beta2": 0.5, "eps": 1e-3}),
+                Change(0.3, {"lr": 2 * lr, "beta1": 0.0, "weight_decay": 0.5, "ema": 0.1}),
+                Change(0.6, {"grad_clip": 0.05, "beta1": 0.9, "beta2": 0.5, "ema": 0.0}),
             ),
         ),
     ]
@@ -124,7 +132,7 @@ def test_a_fused_run_is_the_run_alone(config: RunConfig, optimizer: str):
     assert_as_alone(variants(config, optimizer), rel=1e-10, rel_loss=1e-10)
 
 
-@pytest.mark.parametrize("optimizer", FUSED_OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
 def test_in_single_precision_it_is_within_rounding(config: RunConfig, optimizer: str):
     """Of Muon in bfloat16, to which it rounds what it orthogonalises."""
     rel = 0.05 if "muon" in optimizer else 1e-4
@@ -134,7 +142,7 @@ def test_in_single_precision_it_is_within_rounding(config: RunConfig, optimizer:
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("scheme", ["mup", "u-mup", "complete-p"])
+@pytest.mark.parametrize("scheme", ["mup", "complete-p"])
 def test_multipliers_of_a_parametrization_are_kept(config: RunConfig, scheme: str):
     scaled = replace(
         config, shape={"width": 32, "depth": 2}, parametrization=scheme, base={"width": 16}
@@ -204,18 +212,31 @@ EVENTS: Mapping[str, Callable[[FusedTrainer, RunConfig], object]] = {
 }
 
 
+class Undisturbed(NamedTuple):
+    configs: list[RunConfig]
+    runs: FusedTrainer
+    reports: dict[int, list[Report]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(text_file: str) -> Undisturbed:
+    configs = [replace(small(text_file), seed=seed) for seed in range(4)]
+    runs = FusedTrainer(configs)
+    return Undisturbed(configs, runs, finish(runs))
+
+
 @pytest.mark.parametrize("event", EVENTS)
-def test_who_comes_and_goes_disturbs_none_of_the_rest(config: RunConfig, event: str):
+def test_who_comes_and_goes_disturbs_none_of_the_rest(
+    config: RunConfig, event: str, undisturbed: Undisturbed
+):
     """Bit for bit, on a CPU, where a batched product is that of its parts."""
-    configs = [replace(config, seed=seed) for seed in range(4)]
-    undisturbed, runs = FusedTrainer(configs), FusedTrainer(configs)
-    expected = finish(undisturbed)
+    runs = FusedTrainer(undisturbed.configs)
     first = runs.step()
     EVENTS[event](runs, config)
     reports = finish(runs)
     for slot in (0, 2):
-        assert_same_reports([first[slot], *reports[slot]], expected[slot], rel=0.0)
-        assert distance(runs.state_dict(slot), undisturbed.state_dict(slot)) == 0.0
+        assert_same_reports([first[slot], *reports[slot]], undisturbed.reports[slot], rel=0.0)
+        assert distance(runs.state_dict(slot), undisturbed.runs.state_dict(slot)) == 0.0
 
 
 @pytest.mark.usefixtures("double")
@@ -228,9 +249,12 @@ def test_a_run_that_is_left_by_all_goes_on_alone(config: RunConfig):
 
 
 @pytest.mark.usefixtures("double")
-def test_a_run_that_enters_later_is_the_run_alone(config: RunConfig):
+@pytest.mark.parametrize("in_a_free_row", [False, True])
+def test_a_run_that_enters_later_is_the_run_alone(config: RunConfig, in_a_free_row: bool):
     runs = FusedTrainer([config, replace(config, seed=1)])
     runs.step()
+    if in_a_free_row:
+        runs.remove(1)
     late = replace(config, seed=2, tokens=60 * 64, reports=5)
     slot = runs.add(late)
     reports = finish(runs)
@@ -265,16 +289,14 @@ def assert_states_go_to_the_loop_and_back(config: RunConfig, rel: float, rel_los
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("optimizer", FUSED_OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
 def test_states_go_to_the_loop_and_back(config: RunConfig, optimizer: str):
     config = with_setting(config, optimizer=optimizer, lr=RATES.get(optimizer, 0.01))
     assert_states_go_to_the_loop_and_back(config, 1e-10, 1e-10)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lion"])
-def test_states_in_single_precision_go_to_the_loop_and_back(config: RunConfig, optimizer: str):
+def test_states_in_single_precision_go_to_the_loop_and_back(config: RunConfig):
     """Where counters of steps have the precision of weights, and could be shared by mistake."""
-    config = with_setting(config, optimizer=optimizer, lr=RATES.get(optimizer, 0.01))
     assert_states_go_to_the_loop_and_back(config, 1e-4, 1e-5)
 
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from trainers import scaling_rules
-from trainers.scaling_rules import FAMILIES, Fans, Role, RuleOptions, Tag, rules
+from trainers.scaling_rules import FAMILIES, RuleOptions, rules
+from trainers.tags import Fans, Role, Tag
 
 R2 = 2**0.5
 
@@ -67,7 +68,7 @@ LR: dict[str, dict[str, Column]] = {
         "muon": column(2, 2, 1, 1, 1, 2, 1, 1, 1),
         "muon-rms": column(1, 1, 1 / 2, 1 / 2, 1 / 2, 1, 1, 1, 1),
         "shampoo": column(2, 2, 1, 1, 1, 2, 2, 2, 1),
-        "soap": column(2, 2, 1, 1, 1, 2, 1, 1, 1),
+        "soap-spectral": column(2, 2, 1, 1, 1, 2, 1, 1, 1),
     },
     "depth-mup": {
         "sgd": column(4, 4, 1, 1, 1, 4, 4, 4, 1),
@@ -75,7 +76,7 @@ LR: dict[str, dict[str, Column]] = {
         "muon": column(2, 2, 1 / R2, 1 / R2, 1, 2, 1, 1 / R2, 1),
         "muon-rms": column(1, 1, 1 / (2 * R2), 1 / (2 * R2), 1 / 2, 1, 1, 1 / R2, 1),
         "shampoo": column(2, 2, 1 / R2, 1 / R2, 1, 2, 2, R2, 1),
-        "soap": column(2, 2, 1 / R2, 1 / R2, 1, 2, 1, 1 / R2, 1),
+        "soap-spectral": column(2, 2, 1 / R2, 1 / R2, 1, 2, 1, 1 / R2, 1),
     },
     "complete-p": {
         "sgd": column(4, 4, 2, 2, 1, 4, 4, 8, 1),
@@ -83,7 +84,7 @@ LR: dict[str, dict[str, Column]] = {
         "muon": column(2, 2, 1, 1, 1, 2, 1, 1, 1),
         "muon-rms": column(1, 1, 1 / 2, 1 / 2, 1 / 2, 1, 1, 1, 1),
         "shampoo": column(2, 2, 1, 1, 1, 2, 2, 2, 1),
-        "soap": column(2, 2, 1, 1, 1, 2, 1, 1, 1),
+        "soap-spectral": column(2, 2, 1, 1, 1, 2, 1, 1, 1),
     },
     "u-mup": {
         "sgd": column(64, 64, 64, 256, 64, 64, 64, 64, 10),
@@ -91,7 +92,7 @@ LR: dict[str, dict[str, Column]] = {
         "muon": column(8, 8, 4, 8, 8, 8, 1, 1 / 2, 1),
         "muon-rms": column(1, 1, 1 / 2, 1 / 2, 1, 1, 1, 1 / 2, 1),
         "shampoo": column(8, 8, 4, 8, 8, 8, 8, 4, 10**0.5),
-        "soap": column(8, 8, 4, 8, 8, 8, 1, 1 / 2, 1),
+        "soap-spectral": column(8, 8, 4, 8, 8, 8, 1, 1 / 2, 1),
     },
 }
 EPS: dict[str, dict[str, Column]] = {
@@ -99,17 +100,17 @@ EPS: dict[str, dict[str, Column]] = {
     "mup": {
         "adamw": column(1 / 4, 1 / 4, 1 / 4, 1 / 4, 1 / 4, 1 / 4, 1 / 4, 1 / 4, 1),
         "shampoo": column(1 / 4, 1 / 4, 1, 1, 1, 1 / 4, 1 / 4, 1 / 4, 1),
-        "soap": column(1 / 2, 1 / 2, 1, 1, 1, 1 / 2, 1 / 4, 1 / 4, 1),
+        "soap-spectral": column(1 / 2, 1 / 2, 1, 1, 1, 1 / 2, 1 / 4, 1 / 4, 1),
     },
     "depth-mup": {
         "adamw": column(1 / 4, 1 / 4, 1 / (4 * R2), 1 / (4 * R2), 1 / 4, 1 / 4, 1 / 4, R2 / 8, 1),
         "shampoo": column(1 / 4, 1 / 4, 1 / 2, 1 / 2, 1, 1 / 4, 1 / 4, 1 / 8, 1),
-        "soap": column(1 / 2, 1 / 2, 1 / R2, 1 / R2, 1, 1 / 2, 1 / 4, 1 / (4 * R2), 1),
+        "soap-spectral": column(1 / 2, 1 / 2, 1 / R2, 1 / R2, 1, 1 / 2, 1 / 4, 1 / (4 * R2), 1),
     },
     "complete-p": {
         "adamw": column(1 / 4, 1 / 4, 1 / 8, 1 / 8, 1 / 4, 1 / 4, 1 / 4, 1 / 8, 1),
         "shampoo": column(1 / 4, 1 / 4, 1 / 4, 1 / 4, 1, 1 / 4, 1 / 4, 1 / 16, 1),
-        "soap": column(1 / 2, 1 / 2, 1 / 2, 1 / 2, 1, 1 / 2, 1 / 4, 1 / 8, 1),
+        "soap-spectral": column(1 / 2, 1 / 2, 1 / 2, 1 / 2, 1, 1 / 2, 1 / 4, 1 / 8, 1),
     },
     "u-mup": {
         "adamw": column(
@@ -118,14 +119,18 @@ EPS: dict[str, dict[str, Column]] = {
         "shampoo": column(
             *(1 / 64, 1 / 64, 1 / 256, 1 / 1024, 1 / 64, 1 / 64, 1 / 64, 1 / 256, 1 / 10)
         ),
-        "soap": column(1 / 8, 1 / 8, 1 / 16, 1 / 32, 1 / 8, 1 / 8, 1 / 64, 1 / 128, 1 / 10),
+        "soap-spectral": column(
+            1 / 8, 1 / 8, 1 / 16, 1 / 32, 1 / 8, 1 / 8, 1 / 64, 1 / 128, 1 / 10
+        ),
     },
 }
+AS_ADAM = ("adabelief", "adafactor", "soap", "lion")
+"""Lion has no ε."""
 for of_scheme in LR.values():
-    of_scheme |= dict.fromkeys(("adabelief", "adafactor", "lion"), of_scheme["adamw"])
+    of_scheme |= dict.fromkeys(AS_ADAM, of_scheme["adamw"])
 for of_scheme in EPS.values():
     if of_scheme:
-        of_scheme |= dict.fromkeys(("adabelief", "adafactor"), of_scheme["adamw"])
+        of_scheme |= dict.fromkeys(AS_ADAM[:-1], of_scheme["adamw"])
 
 CASES = [(scheme, optimizer) for scheme in LR for optimizer in FAMILIES]
 
@@ -134,8 +139,10 @@ def wrong(scheme: str, optimizer: str) -> list[str]:
     """What of the golden table does not hold."""
     found = []
     eps = EPS[scheme].get(optimizer, ONES)
+    spectral = optimizer == "soap-spectral"
+    options = RuleOptions(soap_rules="spectral" if spectral else "adam")
     for name, pair in TENSORS.items():
-        rule = rules(scheme, optimizer, pair.tag, pair.base)
+        rule = rules(scheme, "soap" if spectral else optimizer, pair.tag, pair.base, options)
         lr = LR[scheme][optimizer][name]
         expected = {
             "init_std": STD[scheme][name],

@@ -25,7 +25,8 @@ from trainers.parametrization import (
 )
 from trainers.protocol import Report
 from trainers.registry import kind
-from trainers.scaling_rules import FAMILIES, ROLES, RULE_OPTIONS
+from trainers.scaling_rules import FAMILIES, RULE_OPTIONS
+from trainers.tags import ROLES
 
 WITH_A_BASE = [scheme for scheme in SCHEMES if scheme not in ("sp", "u-mup")]
 

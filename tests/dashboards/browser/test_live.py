@@ -17,13 +17,17 @@ from tests.dashboards.browser.conftest import ROOT, metric, served
 from tests.hpo.conftest import ON_PATH, Diary
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.ray, pytest.mark.usefixtures("chromium")]
 
 
 RANGE = "figure => [...figure.layout.xaxis.range, ...figure.layout.yaxis.range]"
-FOUR_ENDED = "figure => figure._fullLayout.xaxis._rl !== undefined"
+MOVED = f"([figure, before]) => String(({RANGE})(figure)) !== String(before)"
+POINTS = """([figure, wanted]) => figure.calcdata
+    .filter(trace => trace[0].trace.mode === "markers")
+    .reduce((points, trace) => points + trace.length, 0) === wanted
+"""
 
 
 @pytest.fixture
@@ -80,12 +84,28 @@ def test_a_live_sweep_is_paused_resumed_and_seen_to_end(
     assert launched.poll() is None
 
     history = page.get_by_role("figure", name="history figure")
+    page.wait_for_function(POINTS, arg=[history.element_handle(), 1])
     zoom = _zoom(page, history)
     page.get_by_role("button", name="Resume", exact=True).click()
     page.get_by_text("All of its runs have ended.").wait_for()
     metric(page, "Runs ended").filter(has_text="4 of 4").wait_for()
     page.get_by_role("button", name="Pause", exact=True).wait_for(state="detached")
-    page.wait_for_function(FOUR_ENDED, arg=history.element_handle())
-    assert history.evaluate(RANGE) == zoom
+    page.wait_for_function(POINTS, arg=[history.element_handle(), 4])
+    assert history.evaluate(RANGE) == zoom, "more runs must not undo what the reader zoomed to"
     assert launched.wait() == 0
     assert [diary.computed(lr) for lr in (1, 2, 3, 4)] == [[1, 2, 3, 4, 5, 6]] * 4
+
+
+def _zoom(page: Page, figure: Locator) -> list[float]:
+    """Drag over a part of a figure; return the ends of its axes then."""
+    before = figure.evaluate(RANGE)
+    figure.scroll_into_view_if_needed()
+    box = figure.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
+    page.mouse.up()
+    page.wait_for_function(MOVED, arg=[figure.element_handle(), before])
+    zoomed: list[float] = figure.evaluate(RANGE)
+    return zoomed

@@ -78,6 +78,20 @@ def test_the_download_has_the_runs_that_are_shown(page: Page, address: str) -> N
     assert sorted(table["run_id"]) == [f"sim-0-000{digit}" for digit in range(10)]
 
 
+def test_a_figure_can_be_kept_and_enlarged_but_not_uploaded(page: Page, address: str) -> None:
+    page.goto(f"{address}/explore")
+    figure = page.get_by_role("figure").first
+    figure.locator(".modebar-btn").first.wait_for(state="attached")
+    titles = figure.locator(".modebar-btn").evaluate_all(
+        "buttons => buttons.map(button => button.dataset.title)"
+    )
+    assert "Download plot" in titles
+    assert not [title for title in titles if "share" in title.lower() or "cloud" in title.lower()]
+    figure.hover()
+    figure.locator('[data-title="Full screen"]').click()
+    page.wait_for_function("document.fullscreenElement?.clientHeight === innerHeight")
+
+
 def test_another_target_has_another_answer_and_its_own_link(page: Page, address: str) -> None:
     page.goto(f"{address}/predict")
     page.get_by_text("expected regret").first.wait_for()
