@@ -9,7 +9,7 @@ pays what the server reads; the second is another visitor's, who finds it read.
 
 - page: from the visit to the first useful page: a row a sweep, or a study.
 - figures: from the visit by a link to the page of the study until its first figure is drawn (ours:
-  Explore, which opens with parallel coordinates; theirs: the study's front page, with its history).
+  Explore, which opens with slices; theirs: the study's front page, with its history).
 - filter: from the change of a filter on Explore until the bar and the table tell of the runs that
   are left. The peer has no filter that governs its figures, so it has no number here.
 """

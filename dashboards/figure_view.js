@@ -1,5 +1,6 @@
 // Draws a figure in the page with plotly.js. When its data change it is drawn anew in place, so that
-// what the reader has zoomed to, hidden or picked out stays. See figure_view.py.
+// what the reader has zoomed to, hidden or picked out stays. See figure_view.py, which puts
+// templates/narrow.js before it.
 
 const SCRIPT = "plotly-js"; // id of the script element; pages that open with a figure have it in their head
 
@@ -43,23 +44,27 @@ function fullscreenButton(place) {
   };
 }
 
-async function draw(place, text, { figure, config }) {
-  place.wanted = text;
+async function draw(place, wanted, { figure, config, templates }, scheme) {
+  place.wanted = wanted;
   const Plotly = await plotly();
   // Newer data may have come meanwhile, or the reader has gone to another page.
-  if (place.wanted !== text || place.drawn === text || !place.isConnected) return;
-  place.drawn = text;
-  const { height, ...layout } = { ...figure.layout, autosize: true };
+  if (place.wanted !== wanted || place.drawn === wanted || !place.isConnected) return;
+  place.drawn = wanted;
+  const template = templates[scheme];
+  const { height, ...layout } = { ...figure.layout, template, autosize: true };
   const fit = () => {
     const whole = document.fullscreenElement === place;
     place.style.height = whole ? "100vh" : `${height}px`;
-    place.style.background = whole ? layout.template.layout.paper_bgcolor : "";
+    place.style.background = whole ? template.layout.paper_bgcolor : "";
     if (place.isConnected && place.clientWidth > 0) Plotly.Plots.resize(place);
   };
   place.style.height = `${height}px`;
   // The same button every time: where the configuration differs, plotly begins from the start.
   place.button ??= fullscreenButton(place);
-  await Plotly.react(place, figure.data, layout, { ...config, modeBarButtonsToAdd: [place.button] });
+  await Plotly.react(place, figure.data, fitted(layout, place.clientWidth), {
+    ...config,
+    modeBarButtonsToAdd: [place.button],
+  });
   place.observer?.disconnect();
   place.observer = new ResizeObserver(fit);
   place.observer.observe(place.parentElement);
@@ -71,7 +76,8 @@ export default function ({ data, parentElement }) {
   const sent = JSON.parse(text);
   const place =
     parentElement.querySelector(":scope > .hyperlaw-figure") ?? makePlace(parentElement, sent.label);
-  draw(place, text, sent).catch((error) => {
+  const scheme = getComputedStyle(parentElement).colorScheme === "dark" ? "dark" : "light";
+  draw(place, scheme + text, sent, scheme).catch((error) => {
     place.textContent = `${error.message}.`;
   });
   return () => {

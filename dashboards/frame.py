@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboards import figure_view, session, theme
+from dashboards import figure_view, session
 from scaling.errors import InsufficientDataError, LawError
 from storage.errors import NotFoundError, StoreError
 
@@ -90,16 +90,13 @@ def say_no_law(why: LawError, of: str = "") -> None:
 def show_figure(
     drawn: go.Figure, key: str, *, data: Callable[[], pd.DataFrame] | None = None
 ) -> None:
-    """Show a figure in the page's colours, with its data to download where they are given.
+    """Show a figure, with its data to download where they are given.
 
     Parameters
     ----------
     key : of the element, unique on the page; also the stem of the names of downloaded files.
     data : returns the figure's numbers as a frame, asked only when they are wanted.
     """
-    scheme: theme.Scheme = "dark" if st.context.theme.type == "dark" else "light"
-    drawn.update_layout(template=theme.template(scheme))
-    drawn.update_layout(paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
     figure_view.show(drawn, key)
     if data is not None:
         st.download_button(

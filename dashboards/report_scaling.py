@@ -135,7 +135,7 @@ def next_runs(content: ReportContent) -> Section | None:
         else f" They take about {duration(float(seconds.sum()))} one after another, on the machine "
         "that the runs were timed on."
     )
-    share = f"{100 * spent / float(content.runs[FLOPS].sum()):.2g} %"
+    share = theme.format_percent(100 * spent / float(content.runs[FLOPS].sum()))
     return Section(
         "The next runs, and what they bring",
         (

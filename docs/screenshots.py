@@ -110,7 +110,9 @@ def take(browser: Browser, url: str, shot: Shot) -> bytes:
     seen = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     page.close()
     kept = io.BytesIO()
-    seen.quantize(COLOURS, dither=Image.Dither.NONE).save(kept, "PNG", optimize=True)
+    # The default method gives nearly all colours to greys, and confuses the figures' own.
+    few = seen.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=4, dither=Image.Dither.NONE)
+    few.save(kept, "PNG", optimize=True)
     return kept.getvalue()
 
 

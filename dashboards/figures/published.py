@@ -17,7 +17,7 @@ from storage.columns import PARAMS, TOKENS
 LEAST_GAP = 0.01  # %; smaller gaps are drawn here, for the axis is logarithmic
 ROW_HEIGHT = 38  # px
 THIS_LAW = "this law"
-SECOND_HAND = "second-hand"
+SECOND_HAND = "†"
 
 
 class LawGaps(NamedTuple):
@@ -25,7 +25,7 @@ class LawGaps(NamedTuple):
 
     Attributes
     ----------
-    law : its name, marked where its constants are quoted second-hand.
+    law : its name, with a dagger where its constants are quoted second-hand.
     gaps : %, a value a scale.
     scales : (params, tokens) of each.
     beyond : which of them lie outside the range that a published law was fitted to.
@@ -87,7 +87,12 @@ def get_published_info(comparison: pd.DataFrame, law_name: str) -> PublishedInfo
 
 
 def _label(name: str, rows: pd.DataFrame) -> str:
-    return f"{name} ({SECOND_HAND})" if rows["second_hand"].any() else name
+    return f"{name} {SECOND_HAND}" if rows["second_hand"].any() else name
+
+
+def _named_only(name: str) -> go.Scatter:
+    """Return a trace that is only a line of the legend."""
+    return go.Scatter(x=[None], y=[None], mode="markers", marker={"opacity": 0}, name=name)
 
 
 def plot_published(info: PublishedInfo) -> go.Figure:
@@ -133,6 +138,8 @@ def plot_published(info: PublishedInfo) -> go.Figure:
             cliponaxis=False,
         )
     )
+    if any(law.law.endswith(SECOND_HAND) for law in info.laws):
+        drawn.add_trace(_named_only(f"{SECOND_HAND} quoted second-hand"))
     gaps = np.array([gap for law in info.laws for gap in law.gaps] or [1.0])
     drawn.update_xaxes(
         theme.log_axis(info.measure, gaps.clip(min=LEAST_GAP), "loss"),

@@ -34,7 +34,8 @@ COLUMNS = 2
 MAX_PANELS = 8
 MAX_POINTS = 1_500  # of all panels: each is a mark of its own to the browser
 MARGIN = {"l": 66, "b": 96}  # px; where axes and legend need more, all marks are drawn twice
-BINS = 20  # of a setting with more values than that
+BINS = 20  # at most, of a setting with many values
+RUNS_A_BIN = 12  # about: a line through fewer would tell of the other settings
 GOOD = 0.1  # the line goes through the best tenth of each bin
 MIN_RUNS = 5  # in a bin, for the line to pass through it
 JITTER = 0.22  # of points of one of a few values, to both sides, in steps between values
@@ -108,9 +109,10 @@ def _slice(setting: Setting, points: pd.DataFrame, measured: pd.DataFrame) -> Sl
     values = measured.loc[known, OBJECTIVE].to_numpy(dtype=float)
     places = setting.coordinates(measured.loc[known, setting.name])
     distinct = np.unique(places)
-    if len(distinct) > BINS:
-        edges = np.linspace(distinct[0], distinct[-1], BINS + 1)
-        bins = np.clip(np.digitize(places, edges) - 1, 0, BINS - 1)
+    n_bins = min(max(len(places) // RUNS_A_BIN, 1), BINS)
+    if len(distinct) > n_bins and not setting.choices:
+        edges = np.linspace(distinct[0], distinct[-1], n_bins + 1)
+        bins = np.clip(np.digitize(places, edges) - 1, 0, n_bins - 1)
     else:
         bins = np.searchsorted(distinct, places)
     table = pd.DataFrame({"bin": bins, "place": places, "value": values}).groupby("bin")

@@ -25,6 +25,7 @@ from scaling.prediction import Prediction
 from scaling.published_law import experts_of
 from storage.columns import BATCH_TOKENS, WEIGHT_DECAY
 
+CARDS_A_ROW = 5
 TONES: dict[str, Literal["green", "orange", "red"]] = {
     "near": "green",
     "far": "orange",
@@ -70,8 +71,8 @@ def _show_answer(answered: Answer, wanted: Wanted) -> None:
         for rule in answered.rules
         if (decay := rule.adjusted(WEIGHT_DECAY)) is not None
     ]
-    for start in range(0, len(cards), 4):
-        row = cards[start : start + 4]
+    for start in range(0, len(cards), CARDS_A_ROW):
+        row = cards[start : start + CARDS_A_ROW]
         for column, card in zip(st.columns(len(row)), row, strict=True):
             column.metric(card.label, card.value)
             column.caption(card.interval)

@@ -2,7 +2,7 @@
 
 Tensors of a parameter group lie side by side, (runs, values), and hyperparameters are columns,
 (runs, 1): one operation steps all. The steps are those of torch 2.13 (`torch.optim`) and of
-pytorch-optimizer 3.10 (Lion), in an order of operations that takes fewer passes over memory.
+pytorch-optimizer 4.1 (Lion), in an order of operations that takes fewer passes over memory.
 """
 
 import math
