@@ -75,7 +75,7 @@ FEW = {
 }
 
 
-@pytest.mark.parametrize("use", ["predict", "fit", "compare", "report", "plan"])
+@pytest.mark.parametrize("use", ["predict", "fit", "compare", "plan"])
 @pytest.mark.parametrize("table", FEW)
 def test_runs_that_cannot_answer(invoke: Invoke, tmp_path: Path, table: str, use: str) -> None:
     text, named = FEW[table]
@@ -83,6 +83,18 @@ def test_runs_that_cannot_answer(invoke: Invoke, tmp_path: Path, table: str, use
     line = refused(invoke, USES[use], 4)
     for word in named:
         assert word in line
+
+
+@pytest.mark.parametrize("table", FEW)
+def test_a_report_of_them_says_why_there_is_no_law(
+    invoke: Invoke, tmp_path: Path, table: str
+) -> None:
+    text, named = FEW[table]
+    (tmp_path / "bad.csv").write_text(text, encoding="utf-8")
+    ran = invoke(*USES["report"])
+    assert (ran.code, (tmp_path / "report.html").is_file()) == (0, True)
+    for word in named:
+        assert word in ran.err
 
 
 GOOD_SWEEP = """\

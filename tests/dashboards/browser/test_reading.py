@@ -92,6 +92,22 @@ def test_a_figure_can_be_kept_and_enlarged_but_not_uploaded(page: Page, address:
     page.wait_for_function("document.fullscreenElement?.clientHeight === innerHeight")
 
 
+def test_figures_fit_a_phone_and_follow_the_page_into_the_dark(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{address}/laws?view=published+laws")
+    figure = page.get_by_role("figure").first
+    figure.locator(".main-svg").first.wait_for()
+    assert "<br>" in figure.evaluate("figure => figure.layout.xaxis.title.text")
+    assert figure.evaluate("figure => figure.scrollWidth <= figure.clientWidth")
+
+    ink = "figure => figure._fullLayout.font.color"
+    light = figure.evaluate(ink)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(
+        f"([figure, light]) => ({ink})(figure) !== light", arg=[figure.element_handle(), light]
+    )
+
+
 def test_another_target_has_another_answer_and_its_own_link(page: Page, address: str) -> None:
     page.goto(f"{address}/predict")
     page.get_by_text("expected regret").first.wait_for()

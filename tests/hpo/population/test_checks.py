@@ -36,7 +36,7 @@ def test_what_is_live_may_be_searched() -> None:
             "beta2: {uniform: [0.9, 0.999]}",
             "warmup_fraction: {uniform: [0, 0.5]}",
             "f:7: space.warmup_fraction: warmup_fraction cannot change in mid-run",
-            "these can: lr, weight_decay, beta1, beta2, eps, grad_clip; set it under fixed",
+            "these can: lr, weight_decay, beta1, beta2, eps, grad_clip, ema; set it under fixed",
         ),
         (
             "beta2: {uniform: [0.9, 0.999]}",
