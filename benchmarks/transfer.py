@@ -93,7 +93,14 @@ def measure(grid: Grid, store: Store) -> BasinCheck:
 def draw(checks: dict[Grid, BasinCheck]) -> go.Figure:
     """Draw loss against learning rate, a panel a grid and a line a size."""
     titles = [f"{grid.scheme}, over {grid.axis}" for grid in checks]
-    drawn = make_subplots(rows=len(PAIRS), cols=2, subplot_titles=titles, shared_xaxes=True)
+    drawn = make_subplots(
+        rows=len(PAIRS),
+        cols=2,
+        subplot_titles=titles,
+        shared_yaxes=True,
+        horizontal_spacing=0.04,
+        vertical_spacing=0.14,
+    )
     for number, (grid, check) in enumerate(checks.items()):
         row, column = number // 2 + 1, number % 2 + 1
         for basin, colour in zip(check.basins, ("#56b4e9", "#0072b2", "#222222"), strict=True):
@@ -116,13 +123,14 @@ def draw(checks: dict[Grid, BasinCheck]) -> go.Figure:
             )
             drawn.add_trace(optimum, row, column)
     drawn.update_xaxes(type="log", title="learning rate", dtick=1)
-    drawn.update_yaxes(title="held-out loss (nats a byte)", matches=None)
+    drawn.update_yaxes(title="held-out loss (nats a byte)", col=1)
     drawn.update_layout(
         template="plotly_white",
         width=1000,
-        height=800,
+        height=760,
+        margin={"l": 60, "r": 20, "t": 40, "b": 60},
         legend={"y": 1.0, "yanchor": "top"},
-        legend2={"y": 0.42, "yanchor": "top"},
+        legend2={"y": 0.43, "yanchor": "top"},
     )
     return drawn
 
