@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from hpo import command_checks, listed, rule_checks, scheduler_checks
+from hpo import command_checks, fused_checks, listed, rule_checks, scheduler_checks
 from hpo.conditions import check_conditions
 from hpo.fields import Value
 from hpo.ladder import Scale, base_shape, resolve_ladder, resolve_scale, shapes
@@ -71,6 +71,7 @@ def find_problems(spec: SweepSpec) -> list[Problem]:
         *command_checks.problems(spec),
         *scheduler_checks.problems(spec),
         *rule_checks.problems(spec, trainer),
+        *fused_checks.problems(spec, trainer),
         *_check_model(spec, trainer),
         *_check_fixed(spec, trainer),
         *_check_changes(spec, trainer),

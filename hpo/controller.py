@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import ray
@@ -71,17 +71,23 @@ class Legs(SearchAlgorithm):
     """What Tune asks for the next trial."""
 
     def __init__(
-        self, coordinator: Coordinator, storage: StorageContext, resources: PlacementGroupFactory
+        self,
+        coordinator: Coordinator,
+        find_room: Callable[[], int],
+        storage: StorageContext,
+        resources: PlacementGroupFactory,
     ) -> None:
-        """Hand out what `coordinator` gives."""
+        """Hand out what `coordinator` gives; `find_room` says how many actors there can be."""
         self._coordinator = coordinator
+        self._find_room = find_room
         self._storage = storage
         self._resources = resources
         self._numbers = itertools.count()
 
     def next_trial(self) -> LegTrial | None:
-        """Return the next leg's trial; None if there is none now, or never again."""
-        config = None if self.is_finished() else self._coordinator.next_trial()
+        """Return the trial of the next legs; None if there is none now, or never again."""
+        finished = self.is_finished()
+        config = None if finished else self._coordinator.next_trial(self._find_room())
         if config is not None:
             return LegTrial(next(self._numbers), config, self._storage, self._resources)
         if self._coordinator.finished:
@@ -105,7 +111,7 @@ class LegController(TuneController):
         request = resource_dict_to_pg_factory({"cpu": needs.cpus, "gpu": needs.gpus})
         storage = StorageContext(storage_path=str(scratch), experiment_dir_name=spec.name)
         super().__init__(
-            search_alg=Legs(coordinator, storage, request),
+            search_alg=Legs(coordinator, self._find_room, storage, request),
             scheduler=scheduler,
             stopper=interruption,
             callbacks=[coordinator],

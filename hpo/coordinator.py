@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,25 +29,27 @@ from hpo.final_states import BestOfScales
 from hpo.held_states import HeldStates
 from hpo.legs import NumberedLeg, Standing, leg_record, recorded_reports
 from hpo.out_of_memory import KillCount, why_worker_died
+from hpo.packs import Kind, Packs
 from hpo.points import Leg, Origin, Outcome
 from hpo.progress import SweepObserver
 from hpo.rows import Row, curve, failed_row, run_row, stopped_row
 from hpo.schema import SweepSpec
 from hpo.steering import Helm, Interruption
 from hpo.strategy import Closing, Strategy
-from hpo.trainable import (
+from hpo.trainable import one_line
+from hpo.trial_legs import (
+    ALIKE,
     CPUS,
+    FUSED,
     GPUS,
-    LEG,
-    LEG_REPORTS,
+    LEG_RESULTS,
+    LEGS,
     PYTHON_PATH,
-    REPORTS,
-    RUN_ID,
-    STATE,
     HeldState,
+    LegResult,
     RunFailedError,
+    RunOutOfMemoryError,
     TrialLeg,
-    one_line,
 )
 from storage import columns
 from storage.control import CANCEL, EXTEND, PAUSE, RESUME, RETRY, STOP, Request
@@ -64,9 +66,6 @@ DEATHS = 2
 """A leg whose worker died is begun again this many times without a new report: a machine that is
 lost in a long run's middle is not the run's fault, a run that dies again at the same place is."""
 
-_NUMBER = "number"
-"""Key of a trial's configuration: the leg's number."""
-
 _STATES = {PAUSE: PAUSED, RESUME: RUNNING, STOP: STOPPING}
 """How a sweep stands that was asked so."""
 
@@ -81,6 +80,7 @@ class _Running:
 
     leg: NumberedLeg
     config: RunConfig
+    kind: Kind | None
     reports: list[Report]
     origin: HeldState | None
     written: float = field(default_factory=time.monotonic)
@@ -135,7 +135,9 @@ class Coordinator(tune.Callback):
             standing[1].reports
         )  # of runs that are not over and not running, by run_id
         self._frozen = dict(standing[1].frozen)
-        self._running: dict[int, _Running] = {}  # with Tune; one of them may wait for an actor
+        self._running: dict[int, _Running] = {}  # with Tune; some may wait for an actor
+        self._packs = Packs(spec)
+        self._alone: set[int] = set()  # legs that failed, or whose worker died, among others
         self._withdrawn: set[int] = set()
         self._held = HeldStates()
         self._kills = KillCount()
@@ -160,8 +162,11 @@ class Coordinator(tune.Callback):
         self._look_ahead()
         return STOPPED if self._again else DONE
 
-    def next_trial(self) -> dict[str, object] | None:
-        """Take the next leg from the strategy, and return its trial's configuration."""
+    def next_trial(self, n_actors: int) -> dict[str, object] | None:
+        """Take the next leg from the strategy, or several that one of the actors trains together.
+
+        Returns the configuration of their trial.
+        """
         with self._keeping_errors():
             self._obey()
             if self._state == PAUSED and not self._running:
@@ -169,19 +174,19 @@ class Coordinator(tune.Callback):
             if self._interruption.requested or self._state != RUNNING:
                 return None
             self._look_ahead()
-            return self._begin(self._again.popleft()) if self._again else None
+            return self._begin(n_actors) if self._again else None
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:
-        """Note a leg that begins; take it back if no run is to begin any more."""
+        """Note legs that begin; take them back if no run is to begin any more."""
         with self._keeping_errors():
-            running = self._of(trial)
             if self._state == RUNNING:
-                self._record(running)
-                self._observer.running(running.leg.leg.point)
+                for running in self._of(trial):
+                    self._record(running)
+                    self._observer.running(running.leg.leg.point)
             else:
-                self._withdrawn.add(running.leg.number)
+                self._withdrawn.update(running.leg.number for running in self._of(trial))
                 _end_actor(trial)
 
     def on_trial_result(
@@ -192,57 +197,88 @@ class Coordinator(tune.Callback):
         result: dict[str, object],
         **info: object,
     ) -> None:
-        """Take a report; the last one ends the leg, and may end the run."""
-        new, n_reports, state = result[LEG_REPORTS], result[REPORTS], result[STATE]
-        assert isinstance(new, list)
-        assert isinstance(n_reports, int)
-        assert isinstance(state, HeldState | None)
+        """Take reports; the last one of a leg ends it, and may end the run."""
+        news, fused = result[LEG_RESULTS], result.get(FUSED)
+        assert isinstance(news, tuple)
         with self._keeping_errors():
-            running = self._of(trial)
-            # A leg that was begun again may report once more what it had reported.
-            running.reports[n_reports - len(new) :] = new
-            running.let_origin_go()
-            self._take(running, n_reports, state)
+            for new in news:
+                assert isinstance(new, LegResult)
+                running = self._running[new.number]
+                if isinstance(fused, int) and running.kind is not None:
+                    self._packs.measured(running.kind, fused)
+                # A leg that was begun again may report once more what it had reported.
+                running.reports[new.n_reports - len(new.reports) :] = new.reports
+                running.let_origin_go()
+                self._take(running, new.n_reports, new.state)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:
         """Record a run that one of Tune's schedulers stopped before its end."""
-        number = trial.config[_NUMBER]
-        if number in self._running and not self._interruption.requested:
-            with self._keeping_errors():
-                self._stop(self._running[number])
+        if self._interruption.requested:
+            return
+        with self._keeping_errors():
+            for stopped in self._of(trial):
+                self._stop(stopped)
                 _let_go(trial)
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:
-        """Record a run that raised, or begin its leg again if it lost its process; go on."""
+        """Record a run that raised, or begin its leg again if it lost its process; go on.
+
+        Of legs that were trained together nobody knows which one it was: all begin again, each by
+        itself.
+        """
         if self._interruption.requested:
             return
         with self._keeping_errors():
-            running, error = self._of(trial), _error(trial)
-            reason = str(error) if isinstance(error, RunFailedError) else None
-            killed = self._kills.has_risen()
-            number, run_id = running.leg.number, running.leg.leg.point.run_id
-            deaths, made = self._deaths.get(number, (0, 0))
-            deaths = 0 if len(running.reports) > made else deaths
-            withdrawn = number in self._withdrawn
-            if reason is not None or (deaths >= DEATHS and not withdrawn):
-                if reason is None:
+            error, killed = _error(trial), self._kills.has_risen()
+            legs = self._of(trial)
+            if len(legs) > 1:
+                self._part(legs, error, killed=killed)
+                return
+            for running in legs:
+                if isinstance(error, RunFailedError):
+                    self._fail(running, str(error))
+                elif self._has_died_too_often(running):
                     resources = self.spec.resources
                     reason = why_worker_died(running.config, resources, error, killed=killed)
-                self._fail(running, reason)
-                return
-            del self._running[number]
-            self._reports[run_id] = running.reports
-            if withdrawn:
-                self._withdrawn.remove(number)
-                self._again.appendleft(running.leg)
-            else:
-                self._deaths[number] = deaths + 1, max(made, len(running.reports))
-                self._store.cut_off_leg(self.spec.name, number)
-                self._again.append(running.leg)
+                    self._fail(running, reason)
+                else:
+                    self._begin_again(running)
+
+    def _part(self, legs: Sequence[_Running], error: Exception, *, killed: bool) -> None:
+        """Have legs that failed, or whose worker died, while they were fused begin again alone."""
+        raised, kind = isinstance(error, RunFailedError), legs[0].kind
+        if kind is not None and (raised or killed):
+            self._packs.failed(kind, memory=killed or isinstance(error, RunOutOfMemoryError))
+        for running in legs:
+            self._alone.add(running.leg.number)
+            self._begin_again(running)
+
+    def _has_died_too_often(self, running: _Running) -> bool:
+        number = running.leg.number
+        if number in self._withdrawn:
+            return False
+        deaths, made = self._deaths.get(number, (0, 0))
+        deaths = 0 if len(running.reports) > made else deaths
+        self._deaths[number] = deaths + 1, max(made, len(running.reports))
+        return deaths >= DEATHS
+
+    def _begin_again(self, running: _Running) -> None:
+        """Put a leg back that lost its worker, or was taken back."""
+        number = running.leg.number
+        if running.kind is not None:
+            self._packs.not_measured(running.kind)
+        del self._running[number]
+        self._reports[running.leg.leg.point.run_id] = running.reports
+        if number in self._withdrawn:
+            self._withdrawn.remove(number)
+            self._again.appendleft(running.leg)
+        else:
+            self._store.cut_off_leg(self.spec.name, number)
+            self._again.append(running.leg)
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: object) -> None:
         """Obey what was asked; at an interruption, end the actors in the middle of their steps."""
@@ -298,20 +334,53 @@ class Coordinator(tune.Callback):
             run_id: of for run_id, of in standing.frozen.items() if run_id not in running
         }
 
-    def _look_ahead(self) -> None:
-        """Ask the strategy for a leg if there is none at hand."""
-        if not self._again and (leg := self.strategy.ask()) is not None:
+    def _look_ahead(self, n_legs: int = 1) -> None:
+        """Ask the strategy for legs until so many are at hand, or it has none now."""
+        while len(self._again) < n_legs and (leg := self.strategy.ask()) is not None:
             numbered = NumberedLeg(self._next_number, leg)
             self._next_number += 1
             self._unrecorded[numbered.number] = numbered
             self._again.append(numbered)
 
     def _record(self, running: _Running) -> None:
-        """Write down that a leg begins: from now on, a relaunch takes it up."""
-        self._store.begin_leg(self.spec.name, leg_record(running.leg))
-        self._unrecorded.pop(running.leg.number, None)
+        """Write down that a leg begins: from now on, a relaunch takes it up.
 
-    def _begin(self, numbered: NumberedLeg) -> dict[str, object]:
+        Those that were asked for before it and wait are written down too, as cut off, for a search
+        knows its runs by their order.
+        """
+        number, name = running.leg.number, self.spec.name
+        with self._store.together():
+            for before in sorted(waiting for waiting in self._unrecorded if waiting < number):
+                self._store.begin_leg(name, leg_record(self._unrecorded.pop(before)))
+                self._store.cut_off_leg(name, before)
+            self._store.begin_leg(name, leg_record(running.leg))
+        self._unrecorded.pop(number, None)
+
+    def _begin(self, n_actors: int) -> dict[str, object]:
+        """Take the leg that is next, and those that are to be trained with it."""
+        first, alike, to_measure = self._again.popleft(), [], 0
+        if (kind := self._kind_of(first)) is not None:
+            self._look_ahead(self._packs.n_ahead(kind, n_actors, len(self._running)))
+            alike = [leg for leg in self._again if self._kind_of(leg) == kind]
+            n_alike = 1 + len(alike)
+            to_measure = self._packs.to_measure(kind, n_alike, n_actors)
+            alike = alike[: self._packs.size(kind, n_alike, n_actors) - 1]
+        together = [first, *alike]
+        for leg in alike:
+            self._again.remove(leg)
+        return {
+            LEGS: tuple(self._trial_leg(leg, kind) for leg in together),
+            ALIKE: to_measure,
+            CPUS: self.spec.resources.cpus,
+            GPUS: self.spec.resources.gpus,
+            PYTHON_PATH: self._python_path,
+        }
+
+    def _kind_of(self, leg: NumberedLeg) -> Kind | None:
+        """Return what a leg shares with those that it can be trained with; None: by itself."""
+        return None if leg.number in self._alone else self._packs.kind_of(self._config(leg.leg))
+
+    def _trial_leg(self, numbered: NumberedLeg, kind: Kind | None) -> TrialLeg:
         leg, number = numbered.leg, numbered.number
         run_id = leg.point.run_id
         config = self._config(leg)
@@ -320,23 +389,18 @@ class Coordinator(tune.Callback):
         reports = self._reports.pop(run_id, [])
         if leg.origin is not None and len(reports) < leg.origin.reports:
             reports = self._reports_behind(leg.origin)
-        self._running[number] = _Running(numbered, config, reports, origin)
-        return {
-            _NUMBER: number,
-            RUN_ID: run_id,
-            LEG: TrialLeg(
-                run=_anywhere(config, self._outputs / run_id),
-                reports=leg.reports,
-                origin=leg.origin,
-                state=origin,
-                folder=self._states,
-                keeps_final=bool(self.spec.final_states),
-                start=self._start,
-            ),
-            CPUS: self.spec.resources.cpus,
-            GPUS: self.spec.resources.gpus,
-            PYTHON_PATH: self._python_path,
-        }
+        self._running[number] = _Running(numbered, config, kind, reports, origin)
+        return TrialLeg(
+            number=number,
+            run_id=run_id,
+            run=_anywhere(config, self._outputs / run_id),
+            reports=leg.reports,
+            origin=leg.origin,
+            state=origin,
+            folder=self._states,
+            keeps_final=bool(self.spec.final_states),
+            start=self._start,
+        )
 
     def _reports_behind(self, origin: Origin) -> list[Report]:
         """Return what a run reported up to the state with which a new run begins."""
@@ -347,8 +411,10 @@ class Coordinator(tune.Callback):
         point = leg.point
         return run_config(self.spec, point.scale, point.setting, point.seed)
 
-    def _of(self, trial: Trial) -> _Running:
-        return self._running[trial.config[_NUMBER]]
+    def _of(self, trial: Trial) -> list[_Running]:
+        """Return those of a trial's legs that have not ended."""
+        numbers = [leg.number for leg in trial.config[LEGS]]
+        return [self._running[number] for number in numbers if number in self._running]
 
     def _take(self, running: _Running, n_reports: int, state: HeldState | None) -> None:
         leg = running.leg.leg
@@ -405,6 +471,7 @@ class Coordinator(tune.Callback):
             self._store.end_leg(name, number, reached=len(reports))
         del self._running[number]
         self._deaths.pop(number, None)
+        self._alone.discard(number)
         self.strategy.tell(
             Outcome(
                 point=running.leg.leg.point,

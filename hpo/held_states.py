@@ -6,7 +6,7 @@ The store on disk has them too; these spare reading it, and are let go once they
 from __future__ import annotations
 
 from hpo.points import Origin
-from hpo.trainable import HeldState
+from hpo.trial_legs import HeldState
 
 KEPT = 2
 """Of a run, the states at its last two leg ends: a leg that begins from one may wait its turn."""

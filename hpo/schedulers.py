@@ -28,7 +28,7 @@ from ray.tune.schedulers.hyperband import _Bracket as Bracket
 
 from hpo.schema import SweepSpec
 from hpo.search_keys import Scheduled
-from hpo.trainable import LEG, LOSS, REPORTS, TrialLeg
+from hpo.trial_legs import LEGS, LOSS, REPORTS, TrialLeg
 
 Result = Mapping[str, object]
 ScaleKey = tuple[int, tuple[tuple[str, int], ...]]
@@ -66,7 +66,7 @@ class ByScale(TrialScheduler):
         self._schedulers: dict[ScaleKey, TrialScheduler] = {}
 
     def _of(self, trial: Trial) -> TrialScheduler:
-        leg = trial.config[LEG]
+        (leg,) = trial.config[LEGS]
         assert isinstance(leg, TrialLeg)
         key = leg.run.tokens, tuple(sorted(leg.run.shape.items()))
         if key not in self._schedulers:

@@ -142,10 +142,14 @@ class Changed(BaseModel):
 
 
 class Resources(Part):
-    """What one run occupies while it trains. A fraction of a GPU lets runs share it."""
+    """What one run occupies while it trains. A fraction of a GPU lets runs share it.
+
+    Runs that are fused, so many as one computation, occupy it together; None: as many as pay.
+    """
 
     cpus: Positive = 1
     gpus: Nonnegative = 0
+    fused: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _whole_above_one(self) -> Self:

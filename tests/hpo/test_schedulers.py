@@ -15,7 +15,7 @@ from hpo.runner import SweepSummary, run_sweep
 from hpo.schedulers import ByScale, build_scheduler
 from hpo.schema import Resources
 from hpo.spec import parse_spec
-from hpo.trainable import LEG, LOSS, REPORTS, TrialLeg
+from hpo.trial_legs import LEGS, LOSS, REPORTS, TrialLeg
 from storage.store import Store
 from trainers.config import RunConfig
 
@@ -61,7 +61,7 @@ def scheduler_of(keys: str) -> ByScale:
 @dataclass(eq=False)
 class FakeTrial:
     trial_id: str
-    config: dict[str, TrialLeg]
+    config: dict[str, tuple[TrialLeg, ...]]
     status: str = "RUNNING"
     is_saving: bool = False
 
@@ -94,8 +94,8 @@ class Controller:
             model={},
             reports=9,
         )
-        leg = TrialLeg(run, 9, None, None, None)
-        trial = FakeTrial(f"{len(self.trials):03d}", {LEG: leg})
+        leg = TrialLeg(len(self.trials), "", run, 9)
+        trial = FakeTrial(f"{len(self.trials):03d}", {LEGS: (leg,)})
         self.trials.append(trial)
         self.scheduler = scheduler
         scheduler.on_trial_add(self, trial)

@@ -4,19 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from hpo import trainable
+from hpo import leg_training
 from hpo.checkpoints import RunFolder
 from hpo.points import Origin
-from hpo.trainable import (
-    LEG,
-    LEG_REPORTS,
-    LOSS,
-    PYTHON_PATH,
-    REPORTS,
-    RUN_ID,
-    RunTrainable,
-    TrialLeg,
-)
+from hpo.trainable import RunTrainable
+from hpo.trial_legs import ALIKE, LEG_RESULTS, LEGS, LOSS, PYTHON_PATH, REPORTS, LegResult, TrialLeg
 from trainers.config import RunConfig
 from trainers.protocol import Report
 
@@ -38,15 +30,12 @@ class Worker(RunTrainable):
     """The trainable without Tune's actor around it."""
 
     def __init__(self) -> None:
-        self._states = None
-        self._trainer = None
-        self._in_middle = False
-        self._write_seconds = 0.0
+        self._start_empty()
         self._n_threads = 1
 
     def begin(self, folder: Path, run_id: str = "a", origin: Origin | None = None) -> None:
-        leg = TrialLeg(RUN, RUN.reports, origin, None, folder)
-        self.reset_config({RUN_ID: run_id, LEG: leg, PYTHON_PATH: ""})
+        leg = TrialLeg(0, run_id, RUN, RUN.reports, origin, folder=folder)
+        self.reset_config({LEGS: (leg,), ALIKE: 0, PYTHON_PATH: ""})
 
 
 @pytest.fixture
@@ -57,9 +46,15 @@ def uncut(tmp_path: Path) -> list[object]:
     return [worker.step()[LOSS] for _ in range(RUN.reports)]
 
 
-def losses(reports: object) -> list[float]:
-    assert isinstance(reports, list)
-    assert all(isinstance(report, Report) for report in reports)
+def new_reports(result: dict[str, object]) -> tuple[Report, ...]:
+    news = result[LEG_RESULTS]
+    assert isinstance(news, tuple)
+    (of_leg,) = news
+    assert isinstance(of_leg, LegResult)
+    return of_leg.reports
+
+
+def losses(reports: tuple[Report, ...]) -> list[float]:
     return [report.loss for report in reports]
 
 
@@ -67,9 +62,9 @@ def losses(reports: object) -> list[float]:
 def test_a_paused_run_goes_on_in_another_process_with_the_same_losses(
     tmp_path: Path, uncut: list[object], after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainable, "WRITE_SHARE", 0.0)  # no state but that of the pause
+    monkeypatch.setattr(leg_training, "WRITE_SHARE", 0.0)  # no state but that of the pause
     first, second = Worker(), Worker()
-    first._write_seconds = 1.0
+    first._write_cost.seconds = 1.0
     first.begin(tmp_path)
     for _ in range(after):
         first.step()
@@ -79,9 +74,9 @@ def test_a_paused_run_goes_on_in_another_process_with_the_same_losses(
     second.begin(tmp_path)
     result = second.step()
     assert result[REPORTS] == after + 1
-    assert losses(result[LEG_REPORTS]) == uncut[: after + 1]
+    assert losses(new_reports(result)) == uncut[: after + 1]
     rest = [second.step()[LOSS] for _ in range(RUN.reports - after - 1)]
-    assert [*losses(result[LEG_REPORTS]), *rest] == uncut
+    assert [*losses(new_reports(result)), *rest] == uncut
 
 
 def test_a_stopped_run_leaves_no_state(tmp_path: Path) -> None:
@@ -95,13 +90,13 @@ def test_a_stopped_run_leaves_no_state(tmp_path: Path) -> None:
 
 def test_states_are_not_written_where_training_again_is_cheaper(tmp_path: Path) -> None:
     worker = Worker()
-    worker._write_seconds = 1e6
+    worker._write_cost.seconds = 1e6
     worker.begin(tmp_path)
     worker.step()
     assert RunFolder(tmp_path / "a").newest(RUN, after=0) is None
-    worker._write_seconds = 0.0
+    worker._write_cost.seconds = 0.0
     worker.step()
     kept = RunFolder(tmp_path / "a").newest(RUN, after=0)
     assert kept is not None
     assert kept.reports == 2
-    assert 0 < worker._write_seconds < 1e6
+    assert 0 < worker._write_cost.seconds < 1e6

@@ -5,7 +5,9 @@ only what calling an operation costs, and a batch that no longer fits in the cac
 than that: it pays for narrow models with small batches, so one run at a time is the usual answer.
 """
 
+import math
 import statistics
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -49,7 +51,7 @@ class Packing:
     """Why no more."""
 
 
-def packing(config: RunConfig, most: int = MOST) -> Packing:
+def packing(config: RunConfig, most: int = MOST, seconds: float = math.inf) -> Packing:
     """Measure how many runs like `config` to fuse, on the GPU or, where there is none, the CPU.
 
     From FIRST on the number is doubled as long as that pays and fits in memory. Where it does not
@@ -59,7 +61,9 @@ def packing(config: RunConfig, most: int = MOST) -> Packing:
     ----------
     config : a run that its kind accepts. Its number of steps says what recording one is worth.
     most : how many to fuse at most.
+    seconds : what it may take; once so long has gone by, no more runs are tried.
     """
+    until = time.perf_counter() + seconds
     if reason := why_not_fused([config]):
         return Packing(1, 1.0, reason)
     n_steps = max(1, config.tokens // int(config.setting[BATCH_TOKENS]))
@@ -74,6 +78,8 @@ def packing(config: RunConfig, most: int = MOST) -> Packing:
     best = Packing(1, 1.0, "")
     n_runs = FIRST
     while n_runs <= most:
+        if time.perf_counter() > until:
+            return replace(best, reason=f"to try {n_runs} takes longer than {seconds:.3g} seconds")
         steps = round(ROUND_SECONDS / (n_runs * found.seconds_a_step))
         steps = min(MOST_STEPS, max(LEAST_STEPS, steps))
         try:

@@ -18,7 +18,7 @@ import torch
 from trainers import registry
 from trainers.config import RunConfig
 from trainers.errors import TrainerError
-from trainers.fused.compatible import why_not_fused
+from trainers.fused.compatible import shared_part, why_not_fused
 from trainers.fused.run import FusedRun
 from trainers.fused.stack import Stack
 from trainers.fused.tracing import Graph
@@ -32,6 +32,7 @@ class FusedTrainer:
         self._configs: dict[int, RunConfig] = {}
         self._runs: dict[int, FusedRun] = {}
         self._added = 0
+        self._shared: dict[str, object] = {}
         self._stack: Stack | None = None
         self._graphs: dict[int, Graph] = {}
         for config in configs:
@@ -56,8 +57,9 @@ class FusedTrainer:
         others = list(self._configs.values())[:1]
         if reason := why_not_fused([*others, config]):
             raise TrainerError(f"runs cannot be fused: {reason}")
-        if not others:  # What was here before may have been of other shapes.
-            self._stack, self._graphs = None, {}
+        if not others and self._shared != (shared := shared_part(config)):
+            # What was here before, if anything, was of other shapes.
+            self._shared, self._stack, self._graphs = shared, None, {}
         slot = self._added
         self._runs[slot], self._configs[slot] = FusedRun(config), config
         self._added += 1

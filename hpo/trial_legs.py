@@ -1,0 +1,85 @@
+"""What the driver and its workers tell each other of legs, by Tune's configurations and results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+from hpo.points import Origin
+from trainers.config import RunConfig
+from trainers.protocol import Report
+
+LEGS, ALIKE, CPUS, GPUS, PYTHON_PATH = "legs", "alike", "cpus", "gpus", "python_path"
+"""Keys of a trial's configuration. `LEGS` are trained together, as one batched computation where
+there are several. `ALIKE`, where it is not zero, asks the worker to measure how many to fuse: about
+so many legs like this one are left for it."""
+
+LEG_RESULTS, REPORTS, LOSS, FUSED = "leg_results", "reports", "loss", "fused"
+"""Keys of a result: what is new of its legs; how many reports the first of them has made and its
+last loss by themselves, for Tune's schedulers; and how many legs to fuse, where that was asked."""
+
+
+class RunFailedError(RuntimeError):
+    """A trainer raised; the message is its exception in one line."""
+
+
+class RunOutOfMemoryError(RunFailedError):
+    """It raised because memory ran out."""
+
+
+@dataclass
+class HeldState:
+    """A state in Ray's object store. Tune copies configurations and results; this stays one."""
+
+    reference: ray.ObjectRef | None
+
+    def __deepcopy__(self, memo: dict[int, object]) -> HeldState:
+        """Return itself: a copied reference would not be counted by Ray."""
+        return self
+
+
+@dataclass(frozen=True)
+class TrialLeg:
+    """A leg as a worker needs it.
+
+    Attributes
+    ----------
+    number : of the leg.
+    run_id : of its run.
+    run : what to train, with the setting of this leg.
+    reports : how many reports the run will have made at its end.
+    origin, state : where it begins, and that state where it is still in memory.
+    folder : where states of the sweep's runs are kept, a folder a run; None to keep none.
+    keeps_final : whether the state of a run that completed is written to the run's own folder.
+    start : the folder of a finished run whose final state a run of its own begins with.
+    """
+
+    number: int
+    run_id: str
+    run: RunConfig
+    reports: int
+    origin: Origin | None = None
+    state: HeldState | None = None
+    folder: Path | None = None
+    keeps_final: bool = False
+    start: Path | None = None
+
+
+@dataclass(frozen=True)
+class LegResult:
+    """What is new of a leg.
+
+    Attributes
+    ----------
+    number : of the leg.
+    reports : that are new to the driver, the last one of them just made.
+    n_reports : how many the run has made with them.
+    state : at the leg's end, where the run goes on.
+    """
+
+    number: int
+    reports: tuple[Report, ...]
+    n_reports: int
+    state: HeldState | None = None
