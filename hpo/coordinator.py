@@ -5,19 +5,15 @@ Everything here runs in the driver, so that one process alone writes to the stor
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import ray
-from ray import cloudpickle, tune
-from ray.exceptions import RayTaskError
+from ray import tune
 from ray.tune.experiment import Trial
 
 from hpo.checkpoints import RunFolder
@@ -27,16 +23,16 @@ from hpo.errors import SpecError
 from hpo.extension import extended
 from hpo.final_states import BestOfScales
 from hpo.held_states import HeldStates
+from hpo.leg_queue import LegQueue
 from hpo.legs import NumberedLeg, Standing, leg_record, recorded_reports
 from hpo.out_of_memory import KillCount, why_worker_died
-from hpo.packs import Kind, Packs
+from hpo.packs import Kind
 from hpo.points import Leg, Origin, Outcome
 from hpo.progress import SweepObserver
 from hpo.rows import Row, curve, failed_row, run_row, stopped_row
 from hpo.schema import SweepSpec
 from hpo.steering import Helm, Interruption
 from hpo.strategy import Closing, Strategy
-from hpo.trainable import one_line
 from hpo.trial_legs import (
     ALIKE,
     CPUS,
@@ -50,13 +46,15 @@ from hpo.trial_legs import (
     RunFailedError,
     RunOutOfMemoryError,
     TrialLeg,
+    for_worker,
 )
+from hpo.trials import end_actor, error_of, let_go
 from storage import columns
 from storage.control import CANCEL, EXTEND, PAUSE, RESUME, RETRY, STOP, Request
 from storage.errors import RunsTableError
 from storage.store import Store
 from storage.sweeps import CANCELLED, DONE, PAUSED, RUNNING, STOPPED, STOPPING
-from trainers.config import Command, RunConfig
+from trainers.config import RunConfig
 from trainers.protocol import Report
 
 LIVE_CURVE_SECONDS = 1.0
@@ -128,16 +126,12 @@ class Coordinator(tune.Callback):
         )
         self._finals = BestOfScales.of_sweep(spec, store, outputs)
         self._state = RUNNING
-        self._again = deque(standing[1].left)
-        self._unrecorded = {leg.number: leg for leg in standing[1].unrecorded}
-        self._next_number = standing[1].next_number
+        self._queue = LegQueue(spec, *standing, self._config)
         self._reports = dict(
             standing[1].reports
         )  # of runs that are not over and not running, by run_id
         self._frozen = dict(standing[1].frozen)
         self._running: dict[int, _Running] = {}  # with Tune; some may wait for an actor
-        self._packs = Packs(spec)
-        self._alone: set[int] = set()  # legs that failed, or whose worker died, among others
         self._withdrawn: set[int] = set()
         self._held = HeldStates()
         self._kills = KillCount()
@@ -148,19 +142,19 @@ class Coordinator(tune.Callback):
     def finished(self) -> bool:
         """Whether nothing is left to hand out in this launch, and nothing can come."""
         ends = self._interruption.requested or self._state == STOPPING
-        return not self._running and (ends or not self._again)
+        return not self._running and (ends or not self._queue)
 
     @property
     def standing(self) -> Standing:
         """How the sweep stands while nothing is being trained."""
-        return Standing(tuple(self._again), self._frozen, self._reports, self._next_number)
+        return Standing(self._queue.waiting, self._frozen, self._reports, self._queue.next_number)
 
     def end_state(self) -> str:
         """Return the state in which this launch, being over, leaves the sweep."""
         if self._interruption.requested:
             return self._interruption.state
-        self._look_ahead()
-        return STOPPED if self._again else DONE
+        self._queue.look_ahead()
+        return STOPPED if self._queue else DONE
 
     def next_trial(self, n_actors: int) -> dict[str, object] | None:
         """Take the next leg from the strategy, or several that one of the actors trains together.
@@ -170,11 +164,11 @@ class Coordinator(tune.Callback):
         with self._keeping_errors():
             self._obey()
             if self._state == PAUSED and not self._running:
-                self._look_ahead()  # or a sweep that is done would wait to be resumed
+                self._queue.look_ahead()  # or a sweep that is done would wait to be resumed
             if self._interruption.requested or self._state != RUNNING:
                 return None
-            self._look_ahead()
-            return self._begin(n_actors) if self._again else None
+            self._queue.look_ahead()
+            return self._begin(n_actors) if self._queue else None
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
@@ -187,7 +181,7 @@ class Coordinator(tune.Callback):
                     self._observer.running(running.leg.leg.point)
             else:
                 self._withdrawn.update(running.leg.number for running in self._of(trial))
-                _end_actor(trial)
+                end_actor(trial)
 
     def on_trial_result(
         self,
@@ -205,7 +199,7 @@ class Coordinator(tune.Callback):
                 assert isinstance(new, LegResult)
                 running = self._running[new.number]
                 if isinstance(fused, int) and running.kind is not None:
-                    self._packs.measured(running.kind, fused)
+                    self._queue.packs.measured(running.kind, fused)
                 # A leg that was begun again may report once more what it had reported.
                 running.reports[new.n_reports - len(new.reports) :] = new.reports
                 running.let_origin_go()
@@ -220,7 +214,7 @@ class Coordinator(tune.Callback):
         with self._keeping_errors():
             for stopped in self._of(trial):
                 self._stop(stopped)
-                _let_go(trial)
+                let_go(trial)
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
@@ -233,7 +227,7 @@ class Coordinator(tune.Callback):
         if self._interruption.requested:
             return
         with self._keeping_errors():
-            error, killed = _error(trial), self._kills.has_risen()
+            error, killed = error_of(trial), self._kills.has_risen()
             legs = self._of(trial)
             if len(legs) > 1:
                 self._part(legs, error, killed=killed)
@@ -252,9 +246,10 @@ class Coordinator(tune.Callback):
         """Have legs that failed, or whose worker died, while they were fused begin again alone."""
         raised, kind = isinstance(error, RunFailedError), legs[0].kind
         if kind is not None and (raised or killed):
-            self._packs.failed(kind, memory=killed or isinstance(error, RunOutOfMemoryError))
+            memory = killed or isinstance(error, RunOutOfMemoryError)
+            self._queue.packs.failed(kind, memory=memory)
         for running in legs:
-            self._alone.add(running.leg.number)
+            self._queue.keep_alone(running.leg.number)
             self._begin_again(running)
 
     def _has_died_too_often(self, running: _Running) -> bool:
@@ -270,15 +265,15 @@ class Coordinator(tune.Callback):
         """Put a leg back that lost its worker, or was taken back."""
         number = running.leg.number
         if running.kind is not None:
-            self._packs.not_measured(running.kind)
+            self._queue.packs.not_measured(running.kind)
         del self._running[number]
         self._reports[running.leg.leg.point.run_id] = running.reports
         if number in self._withdrawn:
             self._withdrawn.remove(number)
-            self._again.appendleft(running.leg)
+            self._queue.put_back(running.leg, first=True)
         else:
             self._store.cut_off_leg(self.spec.name, number)
-            self._again.append(running.leg)
+            self._queue.put_back(running.leg)
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: object) -> None:
         """Obey what was asked; at an interruption, end the actors in the middle of their steps."""
@@ -286,7 +281,7 @@ class Coordinator(tune.Callback):
             self._obey()
         if self._interruption.requested and not self._interruption.actors_ended:
             for trial in trials:
-                _end_actor(trial)
+                end_actor(trial)
             self._interruption.actors_ended = True
 
     def _obey(self) -> None:
@@ -321,64 +316,37 @@ class Coordinator(tune.Callback):
         if isinstance(self.strategy, Closing):
             self.strategy.close()
         strategy, standing = self._restand(spec, retry_failed)
-        for numbered in self._unrecorded.values():
-            strategy.resume(numbered.leg)
-        left = [leg for leg in standing.left if leg.number not in self._running]
-        left += [leg for n, leg in self._unrecorded.items() if n not in self._running]
+        self._queue.restart(strategy, standing, self._running)
         running = {going.leg.leg.point.run_id for going in self._running.values()}
         reports = {**standing.reports, **self._reports}
         self.spec, self.strategy = spec, strategy
-        self._again = deque(left)
         self._reports = {run_id: of for run_id, of in reports.items() if run_id not in running}
         self._frozen = {
             run_id: of for run_id, of in standing.frozen.items() if run_id not in running
         }
 
-    def _look_ahead(self, n_legs: int = 1) -> None:
-        """Ask the strategy for legs until so many are at hand, or it has none now."""
-        while len(self._again) < n_legs and (leg := self.strategy.ask()) is not None:
-            numbered = NumberedLeg(self._next_number, leg)
-            self._next_number += 1
-            self._unrecorded[numbered.number] = numbered
-            self._again.append(numbered)
-
     def _record(self, running: _Running) -> None:
         """Write down that a leg begins: from now on, a relaunch takes it up.
 
-        Those that were asked for before it and wait are written down too, as cut off, for a search
-        knows its runs by their order.
+        Those that were asked for before it and wait are written down too, as cut off.
         """
         number, name = running.leg.number, self.spec.name
         with self._store.together():
-            for before in sorted(waiting for waiting in self._unrecorded if waiting < number):
-                self._store.begin_leg(name, leg_record(self._unrecorded.pop(before)))
-                self._store.cut_off_leg(name, before)
+            for earlier in self._queue.record(number):
+                self._store.begin_leg(name, leg_record(earlier))
+                self._store.cut_off_leg(name, earlier.number)
             self._store.begin_leg(name, leg_record(running.leg))
-        self._unrecorded.pop(number, None)
 
     def _begin(self, n_actors: int) -> dict[str, object]:
         """Take the leg that is next, and those that are to be trained with it."""
-        first, alike, to_measure = self._again.popleft(), [], 0
-        if (kind := self._kind_of(first)) is not None:
-            self._look_ahead(self._packs.n_ahead(kind, n_actors, len(self._running)))
-            alike = [leg for leg in self._again if self._kind_of(leg) == kind]
-            n_alike = 1 + len(alike)
-            to_measure = self._packs.to_measure(kind, n_alike, n_actors)
-            alike = alike[: self._packs.size(kind, n_alike, n_actors) - 1]
-        together = [first, *alike]
-        for leg in alike:
-            self._again.remove(leg)
+        pack = self._queue.take(n_actors, len(self._running))
         return {
-            LEGS: tuple(self._trial_leg(leg, kind) for leg in together),
-            ALIKE: to_measure,
+            LEGS: tuple(self._trial_leg(leg, pack.kind) for leg in pack.legs),
+            ALIKE: pack.to_measure,
             CPUS: self.spec.resources.cpus,
             GPUS: self.spec.resources.gpus,
             PYTHON_PATH: self._python_path,
         }
-
-    def _kind_of(self, leg: NumberedLeg) -> Kind | None:
-        """Return what a leg shares with those that it can be trained with; None: by itself."""
-        return None if leg.number in self._alone else self._packs.kind_of(self._config(leg.leg))
 
     def _trial_leg(self, numbered: NumberedLeg, kind: Kind | None) -> TrialLeg:
         leg, number = numbered.leg, numbered.number
@@ -393,7 +361,7 @@ class Coordinator(tune.Callback):
         return TrialLeg(
             number=number,
             run_id=run_id,
-            run=_anywhere(config, self._outputs / run_id),
+            run=for_worker(config, self._outputs / run_id),
             reports=leg.reports,
             origin=leg.origin,
             state=origin,
@@ -453,7 +421,7 @@ class Coordinator(tune.Callback):
 
     def _fail(self, running: _Running, reason: str) -> None:
         point = running.leg.leg.point
-        if running.leg.number in self._unrecorded:
+        if not self._queue.is_recorded(running.leg.number):
             self._record(running)
         row = failed_row(self.spec.name, point, running.config, reason)
         self._end(running, columns.FAILED, row)
@@ -471,7 +439,6 @@ class Coordinator(tune.Callback):
             self._store.end_leg(name, number, reached=len(reports))
         del self._running[number]
         self._deaths.pop(number, None)
-        self._alone.discard(number)
         self.strategy.tell(
             Outcome(
                 point=running.leg.leg.point,
@@ -489,44 +456,3 @@ class Coordinator(tune.Callback):
         except Exception as error:
             self.error = error
             raise
-
-
-def _end_actor(trial: Trial) -> None:
-    """End a trial's process in the middle of what it does."""
-    actor = trial.temporary_state.ray_actor
-    if actor is not None:
-        ray.kill(actor)
-
-
-def _let_go(trial: Trial) -> None:
-    """Have a stopped run's processes ended now: its actor may wait long for another leg."""
-    actor = trial.temporary_state.ray_actor
-    if actor is not None:
-        actor.let_go.remote()
-
-
-def _anywhere(run: RunConfig, folder: Path) -> RunConfig:
-    """The run with a folder of its own and full paths: a worker may have another working folder."""
-    data, trainer = run.data, run.trainer
-    if data and Path(data).exists():
-        data = str(Path(data).resolve())
-    if isinstance(trainer, Command):
-        trainer = dataclasses.replace(trainer, cwd=str(Path(trainer.cwd).resolve()))
-    return dataclasses.replace(run, trainer=trainer, data=data, folder=str(folder))
-
-
-def _error(trial: Trial) -> Exception:
-    """Why Tune gave a run up: what its trainer raised, or Ray's error where its process died.
-
-    Tune keeps the exception in a file.
-    """
-    if trial.pickled_error_file is None:
-        return RunFailedError(
-            Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()[-1]
-        )
-    error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
-    assert isinstance(error, Exception)
-    if not isinstance(error, RayTaskError):
-        return error
-    cause = error.cause
-    return cause if isinstance(cause, RunFailedError) else RunFailedError(one_line(cause))

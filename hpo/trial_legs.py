@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 import ray
 
 from hpo.points import Origin
-from trainers.config import RunConfig
+from trainers.config import Command, RunConfig
 from trainers.protocol import Report
 
 LEGS, ALIKE, CPUS, GPUS, PYTHON_PATH = "legs", "alike", "cpus", "gpus", "python_path"
@@ -83,3 +84,13 @@ class LegResult:
     reports: tuple[Report, ...]
     n_reports: int
     state: HeldState | None = None
+
+
+def for_worker(run: RunConfig, folder: Path) -> RunConfig:
+    """The run with a folder of its own and full paths: a worker may have another working folder."""
+    data, trainer = run.data, run.trainer
+    if data and Path(data).exists():
+        data = str(Path(data).resolve())
+    if isinstance(trainer, Command):
+        trainer = dataclasses.replace(trainer, cwd=str(Path(trainer.cwd).resolve()))
+    return dataclasses.replace(run, trainer=trainer, data=data, folder=str(folder))

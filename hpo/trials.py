@@ -1,0 +1,44 @@
+"""Tune's trials as the driver needs them: why one failed, and the end of its actor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ray
+from ray import cloudpickle
+from ray.exceptions import RayTaskError
+from ray.tune.experiment import Trial
+
+from hpo.trainable import one_line
+from hpo.trial_legs import RunFailedError
+
+
+def end_actor(trial: Trial) -> None:
+    """End a trial's process in the middle of what it does."""
+    actor = trial.temporary_state.ray_actor
+    if actor is not None:
+        ray.kill(actor)
+
+
+def let_go(trial: Trial) -> None:
+    """Have a stopped run's processes ended now: its actor may wait long for another leg."""
+    actor = trial.temporary_state.ray_actor
+    if actor is not None:
+        actor.let_go.remote()
+
+
+def error_of(trial: Trial) -> Exception:
+    """Why Tune gave a run up: what its trainer raised, or Ray's error where its process died.
+
+    Tune keeps the exception in a file.
+    """
+    if trial.pickled_error_file is None:
+        return RunFailedError(
+            Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()[-1]
+        )
+    error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+    assert isinstance(error, Exception)
+    if not isinstance(error, RayTaskError):
+        return error
+    cause = error.cause
+    return cause if isinstance(cause, RunFailedError) else RunFailedError(one_line(cause))
