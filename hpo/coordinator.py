@@ -41,6 +41,7 @@ from hpo.trial_legs import (
     LEG_RESULTS,
     LEGS,
     PYTHON_PATH,
+    TOGETHER,
     HeldState,
     LegResult,
     RunFailedError,
@@ -48,7 +49,7 @@ from hpo.trial_legs import (
     TrialLeg,
     for_worker,
 )
-from hpo.trials import end_actor, error_of, let_go
+from hpo.trials import end_actor, error_of, tell_actor
 from storage import columns
 from storage.control import CANCEL, EXTEND, PAUSE, RESUME, RETRY, STOP, Request
 from storage.errors import RunsTableError
@@ -133,6 +134,8 @@ class Coordinator(tune.Callback):
         self._frozen = dict(standing[1].frozen)
         self._running: dict[int, _Running] = {}  # with Tune; some may wait for an actor
         self._withdrawn: set[int] = set()
+        self._to_stop: list[int] = []
+        self._n_actors = 1
         self._held = HeldStates()
         self._kills = KillCount()
         self._deaths: dict[int, tuple[int, int]] = {}  # how often, and after how many reports
@@ -204,6 +207,8 @@ class Coordinator(tune.Callback):
                 running.reports[new.n_reports - len(new.reports) :] = new.reports
                 running.let_origin_go()
                 self._take(running, new.n_reports, new.state)
+            self._drop_stopped(trial)
+            self._fill_up(trial)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
@@ -214,7 +219,41 @@ class Coordinator(tune.Callback):
         with self._keeping_errors():
             for stopped in self._of(trial):
                 self._stop(stopped)
-                let_go(trial)
+                tell_actor(trial, "drop", (stopped.leg.number,))
+
+    def stop_leg(self, number: int) -> None:
+        """Have a leg stopped once its report is taken; one of Tune's schedulers asks for it."""
+        self._to_stop.append(number)
+
+    def _drop_stopped(self, trial: Trial) -> None:
+        stopped = [number for number in self._to_stop if number in self._running]
+        self._to_stop.clear()
+        for number in stopped:
+            self._stop(self._running[number])
+        if stopped:
+            tell_actor(trial, "drop", tuple(stopped))
+
+    def _fill_up(self, trial: Trial) -> None:
+        """Have others of their kind join legs that are trained together, in the place of some."""
+        together = self._of(trial)
+        began_with = trial.config[TOGETHER]
+        if self._interruption.requested or self._state != RUNNING:
+            return
+        if not together or len(together) == began_with or together[0].kind is None:
+            return
+        n_more = began_with - len(together)
+        joining = self._queue.take_alike(
+            together[0].kind, n_more, self._n_actors, len(self._running)
+        )
+        if not joining:
+            return
+        legs = tuple(self._trial_leg(leg, together[0].kind) for leg in joining)
+        trial.config[LEGS] = (*trial.config[LEGS], *legs)
+        for leg in joining:
+            running = self._running[leg.number]
+            self._record(running)
+            self._observer.running(running.leg.leg.point)
+        tell_actor(trial, "join", legs)
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
@@ -339,9 +378,11 @@ class Coordinator(tune.Callback):
 
     def _begin(self, n_actors: int) -> dict[str, object]:
         """Take the leg that is next, and those that are to be trained with it."""
+        self._n_actors = n_actors
         pack = self._queue.take(n_actors, len(self._running))
         return {
             LEGS: tuple(self._trial_leg(leg, pack.kind) for leg in pack.legs),
+            TOGETHER: len(pack.legs),
             ALIKE: pack.to_measure,
             CPUS: self.spec.resources.cpus,
             GPUS: self.spec.resources.gpus,

@@ -19,6 +19,6 @@ def problems(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
     if trainer.load_task is None:
         message = f"trainer {trainer.name!r} trains by itself; only runs of hyperlaw's own loop can"
         yield Problem(path, f"{message} be fused; leave it out")
-    elif isinstance(spec.search, Scheduled) and spec.search.scheduler is not None:
-        message = "runs that a scheduler stops are trained one at a time; leave one of them out"
+    elif isinstance(spec.search, Scheduled) and spec.search.scheduler == "hyperband":
+        message = "HyperBand pauses runs, each by itself; take 'scheduler: asha', or leave this out"
         yield Problem(path, message)

@@ -118,7 +118,8 @@ def train(
         it was.
     """
     try:
-        LegController(spec, coordinator, interruption, build_scheduler(spec), scratch).run()
+        scheduler = build_scheduler(spec, coordinator.stop_leg)
+        LegController(spec, coordinator, interruption, scheduler, scratch).run()
     except TuneError as error:
         if coordinator.error is None:
             last = str(error).strip().splitlines()[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class LegQueue:
         self._waiting = deque(standing.left)
         self._unrecorded = {leg.number: leg for leg in standing.unrecorded}
         self._next_number = standing.next_number
+        self._kinds: dict[int, Kind | None] = {}  # of legs that wait
         self._alone: set[int] = set()
 
     def __len__(self) -> int:
@@ -81,16 +83,22 @@ class LegQueue:
         """
         first = self._waiting.popleft()
         kind = self._kind_of(first)
+        self._kinds.pop(first.number, None)
         if kind is None:
             return Pack((first,))
-        self.look_ahead(self.packs.n_ahead(kind, n_actors, n_out))
-        alike = [leg for leg in self._waiting if self._kind_of(leg) == kind]
+        alike = self._find_alike(kind, n_actors, n_out)
         n_alike = 1 + len(alike)
         to_measure = self.packs.to_measure(kind, n_alike, n_actors)
         together = alike[: self.packs.size(kind, n_alike, n_actors) - 1]
-        for leg in together:
-            self._waiting.remove(leg)
+        self._remove(together)
         return Pack((first, *together), kind, to_measure)
+
+    def take_alike(self, kind: Kind, n_legs: int, n_actors: int, n_out: int) -> list[NumberedLeg]:
+        """Take up to so many legs of a kind, an actor's part of those that wait at most."""
+        alike = self._find_alike(kind, n_actors, n_out)
+        together = alike[: min(n_legs, math.ceil(len(alike) / n_actors))]
+        self._remove(together)
+        return together
 
     def put_back(self, leg: NumberedLeg, *, first: bool = False) -> None:
         """Have a leg wait again, at the end or first of all."""
@@ -123,5 +131,18 @@ class LegQueue:
         self._strategy = strategy
         self._waiting = deque(leg for leg in left if leg.number not in running)
 
+    def _find_alike(self, kind: Kind, n_actors: int, n_out: int) -> list[NumberedLeg]:
+        self.look_ahead(self.packs.n_ahead(kind, n_actors, n_out))
+        return [leg for leg in self._waiting if self._kind_of(leg) == kind]
+
+    def _remove(self, legs: Collection[NumberedLeg]) -> None:
+        for leg in legs:
+            self._waiting.remove(leg)
+            self._kinds.pop(leg.number, None)
+
     def _kind_of(self, leg: NumberedLeg) -> Kind | None:
-        return None if leg.number in self._alone else self.packs.kind_of(self._config_of(leg.leg))
+        if leg.number in self._alone:
+            return None
+        if leg.number not in self._kinds:
+            self._kinds[leg.number] = self.packs.kind_of(self._config_of(leg.leg))
+        return self._kinds[leg.number]

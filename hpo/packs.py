@@ -34,8 +34,9 @@ class Packs:
     def __init__(self, spec: SweepSpec) -> None:
         """Know nothing yet of what pays, unless the sweep says how many to fuse."""
         search = spec.search
-        scheduled = isinstance(search, Scheduled) and search.scheduler is not None
-        self._fixed = 1 if scheduled else spec.resources.fused
+        # HyperBand pauses runs, each of which must be a trial of its own.
+        paused = isinstance(search, Scheduled) and search.scheduler == "hyperband"
+        self._fixed = 1 if paused else spec.resources.fused
         self._runs_out = None
         if search.method in _LEARNING and spec.runs is not None:
             self._runs_out = int(LOOKING_PART * spec.runs)

@@ -1,19 +1,18 @@
 """Ray Tune's schedulers, which stop runs early: ASHA, HyperBand and the median rule.
 
 A run is compared with runs of its own scale only: the losses of a small and a large model, or of
-few and many tokens, say nothing about each other's settings. `ByScale` therefore keeps one
-scheduler of Tune's for every scale. Time is counted in reports, and a run that diverged counts as
-worse than any other.
+few and many tokens, say nothing about each other's settings. There is therefore one scheduler of
+Tune's for every scale. Time is counted in reports, and a run that diverged counts as worse than any
+other. HyperBand pauses runs, which must be trials of their own for that (`ByScale`); the others
+only stop them (`hpo.leg_rules`).
 
-Sources: Li et al., ASHA (arXiv 1810.05934); Li et al., HyperBand (arXiv 1603.06560); the median
-rule as in Vizier (Golovin et al. 2017); as Ray Tune implements them, papers not checked.
+Source of HyperBand: Li et al. (arXiv 1603.06560); as Ray Tune implements it, paper not checked.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
@@ -21,37 +20,35 @@ from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     FIFOScheduler,
     HyperBandScheduler,
-    MedianStoppingRule,
     TrialScheduler,
 )
 from ray.tune.schedulers.hyperband import _Bracket as Bracket
 
+from hpo.leg_rules import WORST, LegRules, Median, Result, ScaleKey, scale_key
 from hpo.schema import SweepSpec
 from hpo.search_keys import Scheduled
 from hpo.trial_legs import LEGS, LOSS, REPORTS, TrialLeg
 
-Result = Mapping[str, object]
-ScaleKey = tuple[int, tuple[tuple[str, int], ...]]
 
-_WORST = 1e30
-"""The loss of a run that diverged. Not infinity: Tune interpolates between losses."""
+def build_scheduler(spec: SweepSpec, stop_leg: Callable[[int], None]) -> TrialScheduler:
+    """Return what a sweep's runs are scheduled by; without one of Tune's they come in order.
 
-
-def build_scheduler(spec: SweepSpec) -> TrialScheduler:
-    """Return what a sweep's runs are scheduled by; without one of Tune's they come in order."""
+    `stop_leg` is called with the number of each leg that is to stop while its trial may go on.
+    """
     search = spec.search
     if not isinstance(search, Scheduled) or search.scheduler is None:
         return FIFOScheduler()
     common = {"metric": LOSS, "mode": "min", "time_attr": REPORTS}
     grace, reduction = search.grace, search.reduction
-    makers: dict[str, Callable[[], TrialScheduler]] = {
-        "asha": lambda: AsyncHyperBandScheduler(
-            **common, max_t=spec.reports, grace_period=grace, reduction_factor=reduction
-        ),
-        "hyperband": lambda: Brackets(**common, max_t=spec.reports, reduction_factor=reduction),
-        "median": lambda: Median(**common, grace_period=grace),
-    }
-    return ByScale(makers[search.scheduler])
+    if search.scheduler == "hyperband":
+        settings = {**common, "max_t": spec.reports, "reduction_factor": reduction}
+        return ByScale(lambda: Brackets(**settings))
+    if search.scheduler == "median":
+        return LegRules(lambda: Median(**common, grace_period=grace), stop_leg)
+    settings = {**common, "max_t": spec.reports, "grace_period": grace}
+    return LegRules(
+        lambda: AsyncHyperBandScheduler(**settings, reduction_factor=reduction), stop_leg
+    )
 
 
 class ByScale(TrialScheduler):
@@ -68,7 +65,7 @@ class ByScale(TrialScheduler):
     def _of(self, trial: Trial) -> TrialScheduler:
         (leg,) = trial.config[LEGS]
         assert isinstance(leg, TrialLeg)
-        key = leg.run.tokens, tuple(sorted(leg.run.shape.items()))
+        key = scale_key(leg)
         if key not in self._schedulers:
             self._schedulers[key] = self._make()
         return self._schedulers[key]
@@ -177,50 +174,12 @@ class Brackets(HyperBandScheduler):
         return str(action)
 
 
-@dataclass(frozen=True)
-class _Name:
-    """A trial's id in a trial's place, so that the rule does not hold on to trials."""
-
-    trial_id: str
-
-
-class Median(MedianStoppingRule):
-    """Tune's median rule, at a cost that does not grow with the square of the runs."""
-
-    def __init__(self, **settings: object) -> None:
-        """Take the settings of Tune's."""
-        super().__init__(**settings)
-        self._means: dict[tuple[_Name, float], float] = {}
-
-    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: Result) -> str:
-        """Stop a run whose best loss is above the median of the others' mean loss so far."""
-        return str(super().on_trial_result(tune_controller, _Name(trial.trial_id), result))
-
-    def on_trial_complete(
-        self, tune_controller: TuneController, trial: Trial, result: Result
-    ) -> None:
-        """Keep the last loss of a run."""
-        super().on_trial_complete(tune_controller, _Name(trial.trial_id), result)
-
-    def _running_mean(self, trial: _Name, time: float) -> float:
-        """Return the mean loss of a run until a report that it has made, which stays as it is."""
-        if (trial, time) not in self._means:
-            self._means[trial, time] = super()._running_mean(trial, time)
-        return self._means[trial, time]
-
-    def _on_insufficient_samples(
-        self, tune_controller: TuneController, trial: _Name, time: float
-    ) -> str:
-        """Go on; Tune would pause the run where others wait."""
-        return str(TrialScheduler.CONTINUE)
-
-
 def _seen(result: Result) -> dict[str, object]:
     """Return what a scheduler needs of a result, for some keep it."""
     seen = {key: result[key] for key in (REPORTS, LOSS) if key in result}
     loss = seen.get(LOSS)
     if isinstance(loss, float) and not math.isfinite(loss):
-        seen[LOSS] = _WORST
+        seen[LOSS] = WORST
     return seen
 
 

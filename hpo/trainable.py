@@ -30,10 +30,12 @@ from hpo.trial_legs import (
     LOSS,
     PYTHON_PATH,
     REPORTS,
+    TRAINING,
     RunFailedError,
     RunOutOfMemoryError,
     TrialLeg,
 )
+from trainers.config import RunConfig
 from trainers.errors import TrainerError
 from trainers.memory import is_out_of_memory
 from trainers.protocol import Report
@@ -76,12 +78,13 @@ class RunTrainable(tune.Trainable):
         super().__init__(config, storage)
 
     def _start_empty(self) -> None:
-        self._legs: tuple[TrialLeg, ...] = ()
+        self._joining: tuple[TrialLeg, ...] = ()
         self._alike = 0
         self._engine: Engine | None = None
         self._training: dict[int, LegTraining] = {}  # by slot
         self._fused: FusedTrainer | None = None  # kept, as it has recorded how runs are computed
         self._write_cost = WriteCost()
+        self._run: RunConfig  # of the leg that began last
 
     def setup(self, config: dict[str, object]) -> None:
         """Take the first legs."""
@@ -103,7 +106,18 @@ class RunTrainable(tune.Trainable):
         legs, alike = config[LEGS], config[ALIKE]
         assert isinstance(legs, tuple)
         assert isinstance(alike, int)
-        self._legs, self._alike = legs, alike
+        self._joining, self._alike = legs, alike
+
+    def join(self, legs: tuple[TrialLeg, ...]) -> None:
+        """Train these legs as well, from the next step on."""
+        self._joining += legs  # Begun in step(), for what they raise to be handled.
+
+    def drop(self, numbers: tuple[int, ...]) -> None:
+        """Train legs no further, and end what their trainers hold, such as a process."""
+        for slot, training in list(self._training.items()):
+            if training.leg.number in numbers:
+                training.stop()
+                del self._training[slot]
 
     def let_go(self) -> None:
         """End what the last runs' trainers hold, such as a process; they train no further here."""
@@ -141,8 +155,8 @@ class RunTrainable(tune.Trainable):
         """
         try:
             if self._engine is None:
-                self._begin()
-            assert self._engine is not None
+                self._engine = OneRun() if len(self._joining) == 1 else self._fusing()
+            self._begin(self._engine)
             n_together = len(self._training)
             news = {
                 slot: self._training[slot].take(report, n_together)
@@ -158,6 +172,7 @@ class RunTrainable(tune.Trainable):
             LEG_RESULTS: tuple(news.values()),
             REPORTS: first.n_reports,
             LOSS: first.reports[-1].loss,
+            TRAINING: tuple(training.leg.number for training in self._training.values()),
             "done": not self._training,
         }
         if self._alike:
@@ -169,16 +184,17 @@ class RunTrainable(tune.Trainable):
         """Return why the run failed; where memory ran out, with what would fit."""
         if not is_out_of_memory(error):
             return RunFailedError(one_line(error))
-        fits = advice(self._legs[0].run, *self._share)
+        fits = advice(self._run, *self._share)
         return RunOutOfMemoryError(f"out of memory ({one_line(error)[:200]}){fits}")
 
-    def _begin(self) -> None:
-        """Build the trainers, with the newest state that there is of each leg."""
-        self._engine = OneRun() if len(self._legs) == 1 else self._fusing()
-        for leg in self._legs:
-            training = LegTraining(leg, self._engine, self._write_cost)
+    def _begin(self, engine: Engine) -> None:
+        """Build the trainers of legs that join, with the newest state that there is of each."""
+        for leg in self._joining:
+            self._run = leg.run
+            training = LegTraining(leg, engine, self._write_cost)
             self._training[training.slot] = training
             self._limit_torch_threads()
+        self._joining = ()
 
     def _fusing(self) -> FusedTrainer:
         from trainers.fused.trainer import FusedTrainer
@@ -189,7 +205,7 @@ class RunTrainable(tune.Trainable):
 
     def _measure(self, report: Report) -> int:
         """Return how many runs like the first leg's to fuse; 1 where finding out does not pay."""
-        run = self._legs[0].run
+        run = self._run
         seconds = report.seconds * run.tokens / report.tokens * self._alike
         budget = MEASURE_SHARE * seconds
         if not math.isfinite(budget) or budget < LEAST_MEASURE_SECONDS:

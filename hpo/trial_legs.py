@@ -12,14 +12,18 @@ from hpo.points import Origin
 from trainers.config import Command, RunConfig
 from trainers.protocol import Report
 
-LEGS, ALIKE, CPUS, GPUS, PYTHON_PATH = "legs", "alike", "cpus", "gpus", "python_path"
+LEGS, TOGETHER, ALIKE = "legs", "together", "alike"
+CPUS, GPUS, PYTHON_PATH = "cpus", "gpus", "python_path"
 """Keys of a trial's configuration. `LEGS` are trained together, as one batched computation where
-there are several. `ALIKE`, where it is not zero, asks the worker to measure how many to fuse: about
+there are several; in the place of some that ended others may be added, to as many as there were at
+first, `TOGETHER`. `ALIKE`, where it is not zero, asks the worker to measure how many to fuse: about
 so many legs like this one are left for it."""
 
-LEG_RESULTS, REPORTS, LOSS, FUSED = "leg_results", "reports", "loss", "fused"
-"""Keys of a result: what is new of its legs; how many reports the first of them has made and its
-last loss by themselves, for Tune's schedulers; and how many legs to fuse, where that was asked."""
+LEG_RESULTS, TRAINING, FUSED = "leg_results", "training", "fused"
+REPORTS, LOSS = "reports", "loss"
+"""Keys of a result: what is new of its legs; the numbers of those that are not over; how many legs
+to fuse, where that was asked. How many reports the first of them has made and its last loss stand
+by themselves, for Tune's schedulers."""
 
 
 class RunFailedError(RuntimeError):

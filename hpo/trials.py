@@ -20,11 +20,11 @@ def end_actor(trial: Trial) -> None:
         ray.kill(actor)
 
 
-def let_go(trial: Trial) -> None:
-    """Have a stopped run's processes ended now: its actor may wait long for another leg."""
+def tell_actor(trial: Trial, method: str, *arguments: object) -> None:
+    """Call a method of a trial's `RunTrainable`: before its next step, if it has one."""
     actor = trial.temporary_state.ray_actor
     if actor is not None:
-        actor.let_go.remote()
+        getattr(actor, method).remote(*arguments)
 
 
 def error_of(trial: Trial) -> Exception:

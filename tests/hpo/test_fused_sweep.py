@@ -92,6 +92,20 @@ def test_a_fused_population_trains_every_member_and_takes_over_states(store: Sto
     assert {len(curve) for curve in store.curves(list(runs["run_id"])).values()} == {4}
 
 
+def test_a_scheduler_stops_fused_runs_and_others_take_their_place(store: Store) -> None:
+    text = fused(FEATURES, 4).replace("{method: grid}", "{method: grid, scheduler: asha}")
+    runs = launch(text, store)
+    assert len(runs) == 32
+    assert set(runs["status"]) == {"completed", "stopped", "diverged"}
+    stopped = runs[runs["status"] == "stopped"]
+    curves = store.curves(list(runs["run_id"]))
+    assert {len(curves[run_id]) for run_id in stopped["run_id"]} <= set(range(1, 8))
+    completed = runs[runs["status"] == "completed"]
+    assert {len(curves[run_id]) for run_id in completed["run_id"]} == {8}
+    assert completed["loss"].min() == runs["loss"].min()
+    assert not list(Path(f"{store.path}.states").glob("*/*/*"))
+
+
 def test_runs_that_cannot_be_fused_are_trained_one_at_a_time(store: Store) -> None:
     runs = launch(OWN.format(task="Dropping"), store)
     assert (runs["status"] == "completed").all()

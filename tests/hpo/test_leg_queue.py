@@ -77,3 +77,15 @@ def test_a_leg_that_failed_among_others_is_handed_out_alone() -> None:
     for _ in pack.legs:
         assert len(queue.take(n_actors=1, n_out=0).legs) == 1
     assert len(queue.take(n_actors=1, n_out=0).legs) == 4
+
+
+def test_others_of_a_kind_take_the_place_of_legs_that_ended() -> None:
+    queue = new_queue()
+    queue.look_ahead()
+    pack = queue.take(n_actors=2, n_out=0)
+    assert pack.kind is not None
+    joining = queue.take_alike(pack.kind, 1, n_actors=2, n_out=1)
+    batches = {leg.leg.point.setting["batch_tokens"] for leg in (*pack.legs, *joining)}
+    assert len(joining) == len(batches) == 1
+    assert queue.take_alike(pack.kind, 9, n_actors=1, n_out=1)
+    assert not queue.take_alike(pack.kind, 9, n_actors=1, n_out=1)

@@ -60,7 +60,7 @@ def test_runs_of_a_kind_share_shape_and_batch_and_no_more() -> None:
     ("old", "new"),
     [
         ("trainer: random-features", "trainer: simulated"),
-        ("{method: random}", "{method: random, scheduler: asha}"),
+        ("{method: random}", "{method: random, scheduler: hyperband}"),
         ("runs: 200", "runs: 200\nresources: {fused: 1}"),
         ("runs: 200", "runs: 200\nfixed: {optimizer: shampoo}"),
     ],
@@ -119,7 +119,10 @@ def test_a_search_that_learns_gets_little_ahead() -> None:
 
 @pytest.mark.parametrize(
     ("trainer", "search"),
-    [("simulated", "{method: random}"), ("random-features", "{method: random, scheduler: asha}")],
+    [
+        ("simulated", "{method: random}"),
+        ("random-features", "{method: random, scheduler: hyperband}"),
+    ],
 )
 def test_fusing_is_refused_where_nothing_can_be_fused(trainer: str, search: str) -> None:
     text = FEATURES.replace("random-features", trainer).replace("{method: random}", search)
@@ -208,6 +211,22 @@ def test_legs_trained_together_report_what_each_reports_alone(
     worker.begin(runs, 6)
     assert_equal(worker.losses(), alone)
     assert not list(tmp_path.glob("[abcd]/*"))
+
+
+def test_legs_join_and_are_dropped_between_two_reports(
+    tmp_path: Path, runs: dict[str, RunConfig], alone: list[list[float]]
+) -> None:
+    worker = Worker(tmp_path)
+    worker.begin({"a": runs["a"], "b": runs["b"]}, 6)
+    found = worker.losses(2)
+    worker.drop((1,))
+    worker.join((TrialLeg(2, "c", runs["c"], 6, folder=tmp_path),))
+    for number, losses in worker.losses().items():
+        found.setdefault(number, []).extend(losses)
+    assert found.pop(1) == pytest.approx(alone[1][:2], rel=1e-4)
+    assert found[0] == pytest.approx(alone[0], rel=1e-4)
+    assert found[2] == pytest.approx(alone[2], rel=1e-4)
+    assert not list(tmp_path.glob("[abc]/*"))
 
 
 def test_after_kill_9_legs_go_on_from_their_states(

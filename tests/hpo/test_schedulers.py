@@ -6,18 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ray.tune.schedulers import TrialScheduler
 
 from hpo.checks import find_problems
 from hpo.controller import room_for
 from hpo.errors import SpecError
 from hpo.progress import Silence
 from hpo.runner import SweepSummary, run_sweep
-from hpo.schedulers import ByScale, build_scheduler
+from hpo.schedulers import build_scheduler
 from hpo.schema import Resources
 from hpo.spec import parse_spec
-from hpo.trial_legs import LEGS, LOSS, REPORTS, TrialLeg
+from hpo.trial_legs import LEG_RESULTS, LEGS, LOSS, REPORTS, TRAINING, LegResult, TrialLeg
 from storage.store import Store
 from trainers.config import RunConfig
+from trainers.protocol import Report
 
 SWEEP = """\
 name: falling
@@ -52,10 +54,28 @@ def launch(text: str, store: Store) -> SweepSummary:
     return run_sweep(parse_spec(text), store, spec_text=text, observer=Silence())
 
 
-def scheduler_of(keys: str) -> ByScale:
-    scheduler = build_scheduler(parse_spec(with_search(keys, SIMULATED)))
-    assert isinstance(scheduler, ByScale)
-    return scheduler
+def scheduler_of(keys: str, stopped: list[int] | None = None) -> TrialScheduler:
+    """Return a scheduler; the numbers of legs that it stops go to `stopped`."""
+    stop_leg = ([] if stopped is None else stopped).append
+    return build_scheduler(parse_spec(with_search(keys, SIMULATED)), stop_leg)
+
+
+def report(n_reports: int, loss: float) -> tuple[Report, ...]:
+    status = "running" if math.isfinite(loss) else "diverged"
+    return (Report(n_reports, n_reports, 1.0, loss, loss, 1.0, 1.0, status),)
+
+
+def one_result(trial: "FakeTrial", n_reports: int, loss: float) -> dict[str, object]:
+    """Return the result of a trial of one leg."""
+    (leg,) = trial.config[LEGS]
+    new = LegResult(leg.number, report(n_reports, loss), n_reports)
+    return {
+        LEG_RESULTS: (new,),
+        TRAINING: (leg.number,),
+        REPORTS: n_reports,
+        LOSS: loss,
+        "config": object(),
+    }
 
 
 @dataclass(eq=False)
@@ -81,7 +101,7 @@ class Controller:
         self.stopped.append(trial)
         self.scheduler.on_trial_remove(self, trial)
 
-    def add(self, scheduler: ByScale, n: int) -> FakeTrial:
+    def add(self, scheduler: TrialScheduler, n: int) -> FakeTrial:
         run = RunConfig(
             trainer="simulated",
             shape={"n": n},
@@ -102,12 +122,14 @@ class Controller:
         return trial
 
 
-def feed(scheduler: ByScale, controller: Controller, n: int, losses: list[float]) -> list[str]:
+def feed(
+    scheduler: TrialScheduler, controller: Controller, n: int, losses: list[float]
+) -> list[str]:
     """What is decided on the first report of runs of a scale that come one after another."""
     decisions = []
     for loss in losses:
         trial = controller.add(scheduler, n)
-        result = {REPORTS: 1, LOSS: loss, "config": object()}
+        result = one_result(trial, 1, loss)
         decisions.append(scheduler.on_trial_result(controller, trial, result))
     return decisions
 
@@ -144,16 +166,34 @@ def test_the_median_rule_stops_the_worse_half_of_a_scale() -> None:
     assert feed(scheduler, controller, 2000, [50.0]) == ["CONTINUE"]
 
 
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
+def test_of_legs_in_one_trial_each_is_stopped_by_itself(scheduler: str) -> None:
+    stopped: list[int] = []
+    rules, controller = scheduler_of(f"scheduler: {scheduler}", stopped), Controller()
+    legs = [controller.add(rules, 1000).config[LEGS][0] for _ in range(6)]
+    together = FakeTrial("together", {LEGS: tuple(legs)})
+    losses = [1.0, 2.0, 3.0, 1.5, 2.5, math.nan]
+    news = tuple(
+        LegResult(leg.number, report(1, loss), 1) for leg, loss in zip(legs, losses, strict=True)
+    )
+    # The last one diverged, so that it is over: nobody need stop it.
+    result = {LEG_RESULTS: news, TRAINING: tuple(leg.number for leg in legs[:5])}
+    assert rules.on_trial_result(controller, together, result) == "CONTINUE"
+    alone = feed(scheduler_of(f"scheduler: {scheduler}"), Controller(), 1000, losses[:5])
+    assert stopped == [number for number, action in enumerate(alone) if action == "STOP"]
+    assert 0 < len(stopped) < 5
+
+
 def test_a_bracket_is_halved_when_it_is_full_not_before() -> None:
     # With 9 reports the first bracket has 3 runs that none is compared with, the next one 5.
     scheduler, controller = scheduler_of("scheduler: hyperband"), Controller()
     assert feed(scheduler, controller, 1000, [1.0, 2.0, 3.0]) == ["CONTINUE"] * 3
     second = [controller.add(scheduler, 1000) for _ in range(5)]
     for loss, trial in enumerate(second[:4]):
-        result = {REPORTS: 3, LOSS: float(loss)}
+        result = one_result(trial, 3, float(loss))
         assert scheduler.on_trial_result(controller, trial, result) == "PAUSE"
         trial.status = "PAUSED"
-    last = {REPORTS: 3, LOSS: 0.5}
+    last = one_result(second[4], 3, 0.5)
     assert scheduler.on_trial_result(controller, second[4], last) == "CONTINUE"
     assert controller.stopped == [second[3], second[2], second[1]]
     assert scheduler.choose_trial_to_run(controller) is second[0]
