@@ -8,7 +8,7 @@ that they drew. Every run of both trains to its end on the same tokens; reports 
 held-out windows. What counts is the final held-out loss of the best run of each. The bar: over the
 seeds the population's is no worse on average. One population is then trained a second time with the
 same seed, and both lineages are printed as digests: who took over whose state when, and with which
-settings.
+settings; runs are not fused, so that they agree bit for bit.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ fixed: {{batch_tokens: 512}}
 runs: {runs}
 seed: {seed}
 reports: {reports}
+resources: {{fused: 1}}
 """
 RUNS, TOKENS, REPORTS = 8, 150_000, 8
 
