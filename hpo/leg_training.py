@@ -99,6 +99,7 @@ class LegTraining:
         """Begin it, with the newest state that there is of it."""
         self.leg = leg
         self.slot = engine.add(leg.run)
+        self._is_held = True
         self._engine = engine
         self._cost = cost
         self._states = None if leg.folder is None else RunFolder(leg.folder / leg.run_id)
@@ -165,9 +166,9 @@ class LegTraining:
 
     def let_go(self) -> None:
         """End what the trainer holds; the run trains no further here. Any number of times."""
-        if self.slot >= 0:
+        if self._is_held:
             self._engine.remove(self.slot)
-        self.slot = -1
+        self._is_held = False
 
     def _close_states(self) -> None:
         if self._states is not None:
