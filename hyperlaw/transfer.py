@@ -6,7 +6,7 @@ What a check is asked of is in `hyperlaw.transfer_plan`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpo.schema import SweepSpec
+    from hyperlaw.sweeps import SweepPlan
     from scaling.basin_check import BasinCheck
     from scaling.transfer_check import Subject, TransferCheck
     from storage.store import Store
@@ -50,19 +51,28 @@ def measure_changes(
     return pd.DataFrame(rows, columns=list(CHANGES))
 
 
-def train_basins(
-    plan: CheckPlan, name: str, *, seeds: int, tolerance_pct: float, db: str
-) -> tuple[BasinCheck, ...]:
-    """Train a grid over the learning rate as a sweep of its own, and check its basins.
+def plan_grid(plan: CheckPlan, name: str, *, seeds: int, db: str) -> SweepPlan:
+    """Plan the grid over the learning rate that check `name` trains, as a sweep of its own.
 
-    Where it was trained before, its runs are taken as they are.
+    One that was trained before is found again; another of the same check, as where its rates were
+    widened, gets a number.
     """
+    from hyperlaw.sweeps import plan_text
+
+    files = _sweep_files(db)
+    grids = ((one, basin_sweep(plan, one, seeds=seeds)) for one in _numbered(f"{name}-basin"))
+    called, text = next((one, text) for one, text in grids if files.get(one, text) == text)
+    return plan_text(text, f"sweep '{called}'")
+
+
+def train_basins(grid: SweepPlan, *, tolerance_pct: float, db: str) -> tuple[BasinCheck, ...]:
+    """Train what is left of a grid over the learning rate, and check its basins."""
     from hyperlaw.errors import InputError
     from hyperlaw.hints import command
-    from hyperlaw.sweeps import plan_text, run_plan
+    from hyperlaw.sweeps import run_plan
 
-    called = f"{name}-basin"
-    summary = run_plan(plan_text(basin_sweep(plan, called, seeds=seeds), f"sweep '{called}'"), db)
+    summary = run_plan(grid, db)
+    called = grid.spec.name
     if summary.interrupted:
         resume = command(f"sweep resume {called}", db)
         raise InputError(f"the grid is {summary.state}; go on with: {resume}, then check again")
@@ -149,8 +159,7 @@ def name_for(asked: str | None, plan: CheckPlan, db: str) -> str:
     subject = asdict(plan.subject)
     taken = {one.name: one.subject for one in _records(db)}
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in plan.stem)
-    stem = plain.strip("._-")[:NAME_LENGTH] or "check"
-    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    names = _numbered(plain.strip("._-")[:NAME_LENGTH] or "check")
     return next(name for name in names if taken.get(name, subject) == subject)
 
 
@@ -206,6 +215,24 @@ def _subjects(spec: SweepSpec) -> list[Subject]:
     settings = [typical | {"optimizer": name} for name in optimizers or ()] or [typical]
     scale = resolve_ladder(spec)[0]
     return [subject_of(run_config(spec, scale, setting, spec.seed)) for setting in settings]
+
+
+def _numbered(stem: str) -> Iterator[str]:
+    """Give a name and, without end, the same with numbers: check, check-2, check-3."""
+    yield stem
+    for number in itertools.count(2):
+        yield f"{stem}-{number}"
+
+
+def _sweep_files(db: str) -> dict[str, str]:
+    """Return the file of every sweep of a database, by name; none where there is none yet."""
+    from storage.errors import NotFoundError
+
+    try:
+        with open_store(db) as store:
+            return {name: store.sweep(name).spec_text for name in store.sweep_names()}
+    except NotFoundError:
+        return {}
 
 
 def _records(db: str) -> list[TransferCheckRecord]:

@@ -71,7 +71,7 @@ def judged_weights(state: Mapping[str, object]) -> dict[str, Tensor]:
 
 
 def uniform_soup(members: Sequence[Weights]) -> dict[str, Tensor]:
-    """Return the mean of the members' weights (Wortsman et al., arXiv 2203.05482).
+    """Return the mean of the members' weights (Wortsman et al., arXiv 2203.05482; second-hand).
 
     Sums are taken in double precision. A tensor of whole numbers, such as a counter, is that of
     the first member. Raises TrainerError where members differ in names or shapes, or are none.
@@ -94,10 +94,11 @@ def uniform_soup(members: Sequence[Weights]) -> dict[str, Tensor]:
 def greedy_soup(
     members: Sequence[Weights], loss: Callable[[Weights], float]
 ) -> tuple[dict[str, Tensor], list[int]]:
-    """Return the greedy soup (Wortsman et al., arXiv 2203.05482, recipe 1) and who is in it.
+    """Return the greedy soup (Wortsman et al., arXiv 2203.05482) and who is in it.
 
-    Members are tried from the best on, each taken where the mean with it has no higher loss than
-    the mean without it. So on the data of `loss` the soup is never worse than its best member.
+    Members are tried from the best on, each taken where the mean with it has a lower loss than the
+    mean without it, as in the authors' mlfoundations/model-soups, main.py. (The paper's wording was
+    not checked.) So on the data of `loss` the soup is never worse than its best member.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ def greedy_soup(
     taken, best = order[:1], own[order[0]]
     for index in order[1:]:
         tried = judged(uniform_soup([members[i] for i in (*taken, index)]))
-        if tried <= best:
+        if tried < best:
             taken.append(index)
             best = tried
     return uniform_soup([members[i] for i in taken]), taken

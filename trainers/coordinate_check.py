@@ -13,18 +13,23 @@ arXiv 2203.03466, appendix D); `scaling.coordinate_slopes` judges it.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from trainers import registry
 from trainers.config import RunConfig
+from trainers.errors import TrainerError
 from trainers.initialisation import parametrize
+from trainers.kinds import BUILT_IN
 from trainers.loop_settings import BATCH_TOKENS
 from trainers.optimizers import build_optimizer
 from trainers.parametrization import tag_of
 from trainers.scaling_rules import BRANCH_POWERS, rule_options
+from trainers.user_kinds import ask
+
+_T = TypeVar("_T")
 
 STEPS = 10
 SEEDS = 3
@@ -59,13 +64,14 @@ def judged_axes(parametrization: str) -> tuple[str, ...]:
 def with_batch(config: RunConfig, samples: int = PROBE_SAMPLES) -> RunConfig:
     """Return `config` with a batch of so many samples.
 
-    Raises TrainerError for a model that cannot be built, and for a trainer that is not one of the
-    loop's.
+    Raises TrainerError for a model or a task that cannot be built, and for a trainer that is not
+    one of the loop's.
     """
     kind = registry.kind(config.trainer)
     task_class = kind.task_class()
     kind.sizes(config.shape, config.model)
-    sample_tokens = task_class(config, torch.device("cpu")).sample_tokens
+    task = _asked(config, lambda: task_class(config, torch.device("cpu")))
+    sample_tokens = task.sample_tokens
     return replace(config, setting={**config.setting, BATCH_TOKENS: samples * sample_tokens})
 
 
@@ -91,7 +97,7 @@ def measure(
     ------
     TrainerError
         Before anything trains: for a size that cannot be built, and for a trainer that is not one
-        of the loop's.
+        of the loop's. While it trains: where a task of the user's own raises.
     """
     kind = registry.kind(config.trainer)
     kind.task_class()
@@ -114,7 +120,17 @@ def measure(
     ]
     for _, one in trained:
         kind.check(one)
-    return (list(_changes(one, axis, steps)) for axis, one in trained)
+    return (_rows(one, axis, steps) for axis, one in trained)
+
+
+def _asked(config: RunConfig, measured: Callable[[], _T]) -> _T:
+    """Return what is measured; TrainerError where a task of the user's own raises, in one line."""
+    name = str(config.trainer)
+    return measured() if name in BUILT_IN else ask(f"trainer {name!r}", measured)
+
+
+def _rows(config: RunConfig, axis: str, steps: int) -> list[LayerChange]:
+    return _asked(config, lambda: list(_changes(config, axis, steps)))
 
 
 def _changes(config: RunConfig, axis: str, steps: int) -> Iterator[LayerChange]:
@@ -149,7 +165,13 @@ def _changes(config: RunConfig, axis: str, steps: int) -> Iterator[LayerChange]:
     before = probed()
     for step in range(1, steps + 1):
         optimizer.zero_grad()
-        torch.autograd.backward(task.loss(model, task.draw(n_samples, generator)))
+        loss = task.loss(model, task.draw(n_samples, generator))
+        if loss.numel() != 1:
+            raise TrainerError(
+                f"trainer {str(config.trainer)!r}: loss returned a tensor of shape "
+                f"{tuple(loss.shape)}; it must be the mean over the batch, a scalar"
+            )
+        torch.autograd.backward(loss)
         if grad_clip := float(setting["grad_clip"]):
             torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
         optimizer.step()

@@ -16,6 +16,6 @@ def unknown(what: str, name: str, known: Iterable[str]) -> TrainerError:
     """
     names = list(known)
     near = get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = f"(there are: {', '.join(names)})" if names else "(there are none)"
     return TrainerError(f"unknown {what} {name!r}{hint} {listed}")

@@ -110,16 +110,15 @@ Sizes = Callable[[Mapping[str, int], Mapping[str, Value]], Size]
 def footprint(config: RunConfig, sizes: Sizes) -> Footprint:
     """Estimate the memory of a run."""
     params = sizes(config.shape, config.model).params_total
-    kept = _KEPT.get(config.trainer) if isinstance(config.trainer, str) else None
-    per_token = None
-    if kept is not None:
-        per_token = BYTES_PER_NUMBER * WORKING * kept(config.shape, config.model)
+    kept = kept_numbers(config)
+    per_token = None if kept is None else BYTES_PER_NUMBER * WORKING * kept
     return Footprint(PROCESS_BYTES + BYTES_PER_PARAMETER * params, per_token)
 
 
-def kept_numbers(config: RunConfig) -> float:
-    """Return A of the formula; KeyError for a trainer that is not counted here."""
-    return _KEPT[str(config.trainer)](config.shape, config.model)
+def kept_numbers(config: RunConfig) -> float | None:
+    """Return A of the formula; None for a trainer that is not counted here."""
+    kept = _KEPT.get(config.trainer) if isinstance(config.trainer, str) else None
+    return None if kept is None else kept(config.shape, config.model)
 
 
 def what_fits(config: RunConfig, sizes: Sizes, memory: float) -> str:

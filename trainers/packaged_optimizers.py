@@ -39,7 +39,7 @@ def check_packaged(name: str) -> None:
     """Raise TrainerError unless the loop can train with pytorch-optimizer's `name`."""
     if name not in PACKAGED:
         near = get_close_matches(name.lower(), [*OPTIMIZERS, *PACKAGED], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ";"
+        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise TrainerError(
             f"unknown optimizer {name!r}{hint} (there are: {', '.join(OPTIMIZERS)}, and those of "
             "pytorch_optimizer.get_supported_optimizers())"

@@ -2,9 +2,11 @@
 
 import importlib
 import inspect
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from numbers import Integral
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -52,7 +54,11 @@ def _find_class(name: str) -> Any:
         )
     module = _import(name, module_name)
     if not hasattr(module, class_name):
-        classes = [key for key, value in vars(module).items() if isinstance(value, type)]
+        classes = [
+            key
+            for key, value in vars(module).items()
+            if isinstance(value, type) and value.__module__ == module_name
+        ]
         raise TrainerError(f"trainer {name!r}: {unknown('class', class_name, classes)}")
     found = getattr(module, class_name)
     if not isinstance(found, type):
@@ -61,14 +67,21 @@ def _find_class(name: str) -> Any:
 
 
 def _import(name: str, module_name: str) -> ModuleType:
+    """Import a module, also of the working folder.
+
+    That is not on the path of a console script, as it is on that of `python -m`.
+    """
+    here = str(Path.cwd())
+    if not {"", here} & set(sys.path):
+        sys.path.append(here)
     try:
         return importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and f"{module_name}.".startswith(f"{missing}."):
             raise TrainerError(
-                f"trainer {name!r}: no module {missing!r} on Python's path; "
-                "run where it can be imported, or set PYTHONPATH"
+                f"trainer {name!r}: no module {missing!r} in the working folder or on Python's "
+                "path; run in the folder where it is, or set PYTHONPATH"
             ) from error
         guard = "; what it runs belongs under if __name__ == '__main__':"
         hint = guard if isinstance(error, SystemExit) else ""
@@ -77,10 +90,10 @@ def _import(name: str, module_name: str) -> ModuleType:
         ) from error
 
 
-def _ask(what: str, ask: Callable[[], _T]) -> _T:
+def ask(what: str, asked: Callable[[], _T]) -> _T:
     """Return what the user's code answers; TrainerError, saying `what` was asked, if it raises."""
     try:
-        return ask()
+        return asked()
     except TrainerError:
         raise
     except Exception as error:
@@ -88,9 +101,11 @@ def _ask(what: str, ask: Callable[[], _T]) -> _T:
 
 
 def _told(error: BaseException) -> str:
-    """Return an exception of the user's code in one line, with where it was raised."""
+    """Return an exception of the user's code in one line, with where in that code it was raised."""
     what = " ".join(traceback.format_exception_only(error)[-1].split())
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in Path(frame.filename).parts]
+    last = (own or frames)[-1]
     if isinstance(error, SyntaxError):
         return f"{what} ({error.filename}:{error.lineno})"
     return f"{what} ({last.filename}:{last.lineno})"
@@ -107,17 +122,19 @@ def _check_methods(name: str, found: object, needed: tuple[str, ...]) -> None:
         )
 
 
-def _trainer_kind(name: str, trainer: Any) -> Kind:
+def _check_call(name: str, called: Callable[..., object], arguments: str, n: int) -> None:
     try:
-        inspect.signature(trainer).bind(None)
+        inspect.signature(called).bind(*[None] * n)
     except TypeError as error:
-        raise TrainerError(
-            f"trainer {name!r} is called with one argument, the run's RunConfig: {error}"
-        ) from error
+        raise TrainerError(f"trainer {name!r} is called with {arguments}: {error}") from error
+
+
+def _trainer_kind(name: str, trainer: Any) -> Kind:
+    _check_call(name, trainer, "one argument, the run's RunConfig", 1)
 
     def sizes(shape: Mapping[str, int], model: Mapping[str, Value]) -> Size:
         asked = f"{name}: sizes({dict(shape)})"
-        return _checked_size(asked, _ask(asked, lambda: trainer.sizes(shape, model)))
+        return _checked_size(asked, ask(asked, lambda: trainer.sizes(shape, model)))
 
     return Kind(
         name=name,
@@ -146,12 +163,14 @@ def _checked_size(what: str, found: object) -> Size:
 
 
 def _task_kind(name: str, task: "type[Task]") -> Kind:
+    _check_call(name, task, "two arguments, the run's RunConfig and its torch.device", 2)
+
     def built(shape: Mapping[str, int], model: Mapping[str, Value]) -> "nn.Module":
         """Return the model on the meta device: its sizes without its values."""
         import torch
 
         with torch.device("meta"):
-            found = _ask(f"{name}: model({dict(shape)})", lambda: task.model(shape, model))
+            found = ask(f"{name}: model({dict(shape)})", lambda: task.model(shape, model))
         check_roles(name, found)
         return found
 

@@ -164,6 +164,7 @@ def check(
         kept_basins,
         measure_changes,
         name_for,
+        plan_grid,
         train_basins,
     )
     from hyperlaw.transfer_plan import AskedCheck, plan_check
@@ -189,6 +190,7 @@ def check(
     )
     plan = plan_check(asked, db)
     called = name_for(name, plan, db)
+    grid = plan_grid(plan, called, seeds=seeds, db=db) if basin else None
     basins: tuple[BasinCheck, ...] = ()
     if sweep is not None and not basin:
         try:
@@ -196,8 +198,8 @@ def check(
         except InsufficientDataError as error:
             print_note(f"no basin check: {error}, or add --basin")
     changes = measure_changes(plan, seeds=seeds, steps=steps, tell=print_note)
-    if basin:
-        basins = train_basins(plan, called, seeds=seeds, tolerance_pct=tolerance, db=db)
+    if grid is not None:
+        basins = train_basins(grid, tolerance_pct=tolerance, db=db)
     with open_store(db, create=True) as store:
         made = keep(store, judge(called, plan, changes, basins))
     _print(made, as_json=as_json)

@@ -1,13 +1,14 @@
 """`hyperlaw transfer`: checks from measurement to verdict, kept, shown, and asked for at launch."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from hpo.spec import parse_spec
-from hyperlaw.transfer import checks_of, unchecked
+from hyperlaw.transfer import checks_of, plan_grid, unchecked
 from hyperlaw.transfer_plan import AskedCheck, plan_check
 from storage.store import Store
 from tests.hyperlaw.conftest import Invoke
@@ -199,6 +200,20 @@ def test_runs_that_tell_nothing_of_basins_leave_them_out(invoke: Invoke, tmp_pat
     ran = invoke("transfer", "check", "--sweep", "ladder", *QUICK)
     assert ran.code == 0
     assert "no basin check" in ran.err
+
+
+def test_a_grid_with_other_rates_is_a_sweep_of_its_own(tmp_path: Path) -> None:
+    db = str(tmp_path / "hyperlaw.db")
+    asked = AskedCheck(trainer="mlp", rules={"hidden_decay": "sqrt"}, rates=(1e-3, 4e-3))
+    narrow, wide = (plan_check(one, db) for one in (asked, replace(asked, rates=(1e-3, 8e-3))))
+    grid = plan_grid(narrow, "mlp-mup", seeds=1, db=db)
+    assert grid.spec.name == "mlp-mup-basin"
+    assert grid.spec.parametrization_options == {"hidden_decay": "sqrt"}
+    with Store.open(Path(db)) as store:
+        store.add_sweep(grid.spec.name, spec_text=grid.text)
+    assert plan_grid(narrow, "mlp-mup", seeds=1, db=db) == grid
+    assert plan_grid(wide, "mlp-mup", seeds=1, db=db).spec.name == "mlp-mup-basin-2"
+    assert plan_grid(narrow, "mlp-mup", seeds=2, db=db).spec.name == "mlp-mup-basin-2"
 
 
 @pytest.mark.ray

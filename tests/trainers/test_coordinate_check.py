@@ -193,3 +193,34 @@ def test_a_model_of_ones_own_is_checked_by_its_tags():
 def test_what_cannot_be_built_is_refused_before_anything_trains(config, sizes, said):
     with pytest.raises(TrainerError, match=said):
         measure(config, sizes)
+
+
+class TwoLosses(OwnTask):
+    """A task whose loss is one a sample."""
+
+    def loss(self, model: Callable[..., Tensor], batch: Batch) -> Tensor:
+        """Return squared errors."""
+        return (model(batch[0]) - batch[1]).square()
+
+
+class NoBatch(OwnTask):
+    """A task that raises where it draws."""
+
+    def draw(self, n_samples: int, generator: torch.Generator) -> Batch:
+        """Raise what torch raises of shapes that do not fit."""
+        return (torch.zeros(3) + torch.zeros(2),)
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("TwoLosses", r"loss returned a tensor of shape \(16,\); it must be the mean"),
+        ("NoBatch", rf"raised RuntimeError: The size of .* \(.*{__name__.split('.')[-1]}\.py:"),
+    ],
+)
+def test_a_task_of_ones_own_that_raises_is_told_of_in_one_line(task: str, said: str):
+    name = f"{__name__}:{task}"
+    config = RunConfig(name, {"width": 32}, 1, {"lr": 1e-3}, 0, "mup", {"width": 32})
+    with pytest.raises(TrainerError, match=said) as caught:
+        rows(with_batch(config), {"width": (32, 64)})
+    assert "\n" not in str(caught.value)

@@ -92,3 +92,33 @@ def test_what_sizes_refuses_stands_as_it_is(write):
     )
     with pytest.raises(TrainerError, match=r"^n is odd$"):
         kind("users_own:Good").sizes({"n": 1}, {})
+
+
+def test_a_class_of_the_working_folder_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "class_of_this_folder.py").write_text(GOOD)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    with pytest.raises(TrainerError, match="in the working folder or on Python's path"):
+        kind("class_of_this_folder:Good")
+    monkeypatch.chdir(tmp_path)
+    try:
+        assert kind("class_of_this_folder:Good").sizes({"n": 3}, {}) == (3, 3)
+    finally:
+        sys.modules.pop("class_of_this_folder", None)
+
+
+def test_only_classes_of_the_module_are_suggested(write) -> None:
+    write(f"from pathlib import Path\n{GOOD}")
+    assert refused("users_own:Path2").endswith("(there are: Good)")
+
+
+def test_a_task_that_is_not_built_of_a_run_and_a_device_is_refused(write) -> None:
+    methods = "".join(f"    def {name}(self): pass\n" for name in ("model", "draw", "held_out"))
+    write(
+        "class Good:\n    sample_tokens = 1\n    start_loss = 1.0\n"
+        f"    def loss(self): pass\n{methods}    def __init__(self, config): pass\n"
+    )
+    assert "is called with two arguments, the run's RunConfig and its torch.device" in refused(
+        "users_own:Good"
+    )

@@ -4,8 +4,9 @@ RMSNorm (without trained gains by default), rotary positions, the blocks of
 `trainers.models.transformer`. The readout starts at zero: the first loss is ln 256 at any width.
 
 Norms are placed by `norm`. `pre` is what schemes for depth are proved and measured for. `post`
-norms after adding, so that the stream needs no norm before the readout. `mix` (Mix-LN,
-arXiv 2412.13795) has post-norm in the first quarter of the blocks and pre-norm in the others.
+norms after adding, so that the stream needs no norm before the readout. `mix` has post-norm in the
+first quarter of the blocks and pre-norm in the others: Mix-LN (arXiv 2412.13795), of which the
+abstract was read; that the part is a quarter is not checked.
 
 With `tied_embeddings` the readout's tensor embeds, too. It is tagged output: of the two roles of a
 tied tensor this is the one with a forward multiplier, 1/r_n under muP, and the multiplier is on

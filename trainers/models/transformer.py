@@ -97,7 +97,8 @@ class Block(nn.Module):
     Pre-norm norms what a branch reads: x + f(norm(x)). Post-norm norms the sum: norm(x + f(x)).
     Where a scheme scales branches by depth, m·f stands in place of f in both: the stream of
     pre-norm stays of the size of its start however deep it is, and each post-norm block turns the
-    stream by a part m only, as DeepNorm does (arXiv 2203.00555, with its own power of depth).
+    stream by a part m only. DeepNorm does so with norm(α·x + f(x)), α = (2·blocks)^1/4 in a
+    decoder (arXiv 2203.00555; second-hand, from code after it).
     """
 
     def __init__(self, shape: BlockShape, *, causal: bool, post_norm: bool = False) -> None:
