@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboards import figure_view, session
 from scaling.errors import InsufficientDataError, LawError
@@ -15,6 +16,8 @@ from storage.errors import NotFoundError, StoreError
 
 SWEEP = "sweep"
 """Key, in the session and in the URL, of the sweep that is looked at."""
+LOOKED_AT = "looked-at"
+"""Key, in the session, of the same as the page before this one had it."""
 
 
 def open_database() -> pd.DataFrame | None:
@@ -53,19 +56,53 @@ def open_sweep() -> OpenSweep | None:
     return OpenSweep(name, sweeps)
 
 
+def _largest(sweeps: pd.DataFrame) -> str:
+    """Return the sweep that pages open with, of at least one.
+
+    It is not the newest: a small sweep that checks a law is newer than the law's own, and has less
+    to show.
+    """
+    return str(sweeps["name"].iloc[int(sweeps["runs"].to_numpy().argmax())])
+
+
 def choose_sweep(sweeps: pd.DataFrame) -> str:
-    """Let the visitor choose a sweep in the sidebar; the choice stands in the URL."""
+    """Let the visitor choose a sweep in the sidebar; it stays chosen from page to page."""
     newest_first = list(reversed(sweeps["name"].tolist()))
-    # A small sweep that checks a law is newer than the law's own, and has less to show.
-    largest = str(sweeps["name"].iloc[int(sweeps["runs"].to_numpy().argmax())])
-    # A default is left out of the URL, and would be another sweep as sweeps grow: so there is none.
-    if st.session_state.get(SWEEP, st.query_params.get(SWEEP)) not in newest_first:
-        if SWEEP in st.session_state:
-            st.session_state[SWEEP] = largest  # it was cleared, or is no more
-        else:
-            st.query_params[SWEEP] = largest
-    chosen = st.sidebar.selectbox("Sweep", newest_first, index=None, key=SWEEP, bind="query-params")
-    return largest if chosen is None else str(chosen)
+    before = str(st.session_state.get(LOOKED_AT, ""))
+    first = before if before in newest_first else _largest(sweeps)
+    chosen = choose_linked("Sweep", newest_first, first, key=SWEEP, where=st.sidebar)
+    st.session_state[LOOKED_AT] = chosen
+    return chosen
+
+
+def choose_linked(
+    label: str,
+    names: Sequence[str],
+    first: str,
+    *,
+    key: str,
+    where: DeltaGenerator | None = None,
+) -> str:
+    """Let the visitor choose one of `names`; whatever is chosen stands in the URL.
+
+    Streamlit leaves a default out of the URL, and another name could be the first as they grow: so
+    the field has no default, and `first` is set where nothing is chosen.
+
+    Parameters
+    ----------
+    key : of the field, in the session and in the URL.
+    where : the field stands; on the page if not given.
+    """
+    linked = st.query_params.get(key)
+    if st.session_state.get(key, linked) not in names:
+        if linked is not None and linked not in names:
+            st.warning(f"There is no {label.lower()} '{linked}' here; this is '{first}'.")
+        if key not in st.session_state:
+            st.query_params[key] = first
+        st.session_state[key] = first
+    field = (where or st).selectbox
+    chosen = field(label, list(names), index=None, key=key, bind="query-params")
+    return first if chosen is None else str(chosen)
 
 
 def need_runs(sweep: str) -> pd.DataFrame | None:

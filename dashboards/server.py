@@ -2,16 +2,18 @@
 
     python -m dashboards.server SCRIPT --address 127.0.0.1 --port 8501
 
-Three things are done that Streamlit leaves undone. A page that is opened by its link looks for the
+Four things are done that Streamlit leaves undone. A page that is opened by its link looks for the
 server under its own path first, is told 404 twice, and says so in the browser's console; here every
-page says where the server is. The visitor who comes first would wait for pandas, scipy and
-scikit-learn to be imported; here that begins when the server does. And plotly.js, which draws the
-figures (see `figure_view`), is served from here, and read while the browser has nothing else to do.
+page says where the server is (see `served_page`). The visitor who comes first would wait for
+pandas, scipy and scikit-learn to be imported; here that begins when the server does. Answers would
+be held back (see `_send_at_once`). And plotly.js, which draws the figures (see `figure_view`), is
+served from here.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib
 import pkgutil
 import socket
@@ -22,7 +24,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import Final
+from typing import Any, Final
 
 import plotly
 import streamlit as st
@@ -30,17 +32,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse
 from starlette.routing import Route
 
-from dashboards import figures
+from dashboards import figures, served_page
 from dashboards.app import PAGES
 
-STATIC: Final = Path(st.__file__).with_name("static")
-"""What Streamlit's page is made of."""
 PLOTLY: Final = Path(plotly.__file__).with_name("package_data") / "plotly.min.js"
-WHERE: Final = 'window.__streamlit = {BACKEND_BASE_URL: new URL(".", location).href}'
-"""A page's path is one word, so the server is at the page's own folder, behind a proxy too."""
-
-WITHOUT_FIGURES: Final = ("",)
-"""Paths of pages without figures; the others read plotly.js while Streamlit's page gets ready."""
 DAY_SECONDS: Final = 86_400
 VISITED: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Where to go for a server that listens everywhere."""
@@ -58,6 +53,7 @@ def application(script: Path, then: Callable[[], object] = lambda: None) -> st.A
 
     @asynccontextmanager
     async def lifespan(app: st.App) -> AsyncIterator[None]:
+        _send_at_once(asyncio.get_running_loop())
         for work in (_import_all, then):
             Thread(target=work, daemon=True).start()
         yield
@@ -67,17 +63,8 @@ def application(script: Path, then: Callable[[], object] = lambda: None) -> st.A
     return st.App(script, lifespan=lifespan, routes=routes)
 
 
-def page(path: str) -> str:
-    """Return Streamlit's HTML page as it is served under a path."""
-    first = [f"<script>{WHERE}</script>"]
-    if path not in WITHOUT_FIGURES:
-        first.append('<script async id="plotly-js" src="./plotly.js"></script>')
-    text = (STATIC / "index.html").read_text(encoding="utf-8")
-    return text.replace("<head>", "\n".join(["<head>", *first]), 1)
-
-
 def _page_route(path: str) -> Route:
-    text = page(path)
+    text = served_page.html(path)
 
     async def answer(request: Request) -> HTMLResponse:
         return HTMLResponse(text, headers={"Cache-Control": "no-cache"})
@@ -87,6 +74,21 @@ def _page_route(path: str) -> Route:
 
 async def _plotly(request: Request) -> FileResponse:
     return FileResponse(PLOTLY, headers={"Cache-Control": f"max-age={DAY_SECONDS}"})
+
+
+def _send_at_once(loop: asyncio.AbstractEventLoop) -> None:
+    """Let what the server listens on next send without delay (TCP_NODELAY).
+
+    asyncio sees to it where a socket names its protocol, and Streamlit's does not: the end of every
+    answer would wait 40 ms for the browser to acknowledge its beginning, and a page has hundreds.
+    """
+    create_server = loop.create_server
+
+    async def create(*given: Any, sock: socket.socket, **options: Any) -> asyncio.Server:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # those it accepts inherit it
+        return await create_server(*given, sock=sock, **options)
+
+    vars(loop)["create_server"] = create
 
 
 def _import_all() -> None:

@@ -5,7 +5,7 @@ plot_curves(get_curves_info(runs, curves)).show()
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from dashboards import theme
+from dashboards.figures.measured import ceiling, note
 from storage.columns import BATCH_TOKENS, LOSS, LR, PARAMS, RUN_ID, STATUS, TOKENS
 from storage.curves import Curve
 
@@ -42,11 +43,16 @@ class CurvesInfo(NamedTuple):
     """The curves drawn, the best of each scale last, and how many there were to draw from.
 
     Those of runs that are still running come before the best.
+
+    Attributes
+    ----------
+    top : upper end of the vertical axis, which a run that all but diverged rises above.
     """
 
     curves: tuple[DrawnCurve, ...]
     n_curves: int
     sizes: tuple[float, ...]
+    top: float
 
 
 def choose_runs(runs: pd.DataFrame, *, max_curves: int = MAX_CURVES) -> pd.DataFrame:
@@ -97,15 +103,23 @@ def get_curves_info(
     others, strong = chosen[~is_best], chosen[is_best]
     under_way = runs.iloc[:0] if running is None else running[running[RUN_ID].isin(usable)]
     sizes = {float(size) for table in (runs, under_way) for size in table[PARAMS].unique()}
+    drawn = tuple(
+        _drawn(run, curves[str(run[RUN_ID])], is_best=table is strong, is_running=is_running)
+        for table, is_running in ((others, False), (under_way, True), (strong, False))
+        for _, run in table.iterrows()
+    )
     return CurvesInfo(
-        curves=tuple(
-            _drawn(run, curves[str(run[RUN_ID])], is_best=table is strong, is_running=is_running)
-            for table, is_running in ((others, False), (under_way, True), (strong, False))
-            for _, run in table.iterrows()
-        ),
+        curves=drawn,
         n_curves=(len(known) if n_curves is None else n_curves) + len(under_way),
         sizes=tuple(sorted(sizes)),
+        top=_top(drawn),
     )
+
+
+def _top(curves: Sequence[DrawnCurve]) -> float:
+    """Return the highest loss that is no outlier on a log axis; NaN where there is none."""
+    losses = np.concatenate([np.empty(0), *(curve.loss for curve in curves)])
+    return float(np.exp(ceiling(np.log(losses[losses > 0]))))
 
 
 def _drawn(run: pd.Series, curve: Curve, *, is_best: bool, is_running: bool) -> DrawnCurve:
@@ -158,14 +172,19 @@ def plot_curves(info: CurvesInfo) -> go.Figure:
         if curve.is_best:
             in_legend.discard(curve.params)
     tokens = [float(value) for curve in info.curves for value in curve.tokens]
-    loss = [float(value) for curve in info.curves for value in curve.loss]
+    loss = [float(value) for curve in info.curves for value in curve.loss if value <= info.top]
     drawn.update_xaxes(theme.log_axis("tokens trained on", tokens, "count"))
     drawn.update_yaxes(theme.log_axis("held-out loss, nats a token", loss, "loss"))
-    if len(info.curves) < info.n_curves:
-        drawn.add_annotation(
-            text=f"{len(info.curves)} of {info.n_curves:,} curves, evenly by final loss",
-            **{"x": 1, "y": 1, "xref": "paper", "yref": "paper"},
-            xanchor="right",
-            yanchor="top",
-        )
+    note(drawn, _left_out(info))
     return drawn
+
+
+def _left_out(info: CurvesInfo) -> str:
+    n_drawn = len(info.curves)
+    n_above = sum(1 for curve in info.curves if curve.loss.max() > info.top)
+    parts = []
+    if n_drawn < info.n_curves:
+        parts.append(f"{n_drawn} of {info.n_curves:,} curves, evenly by final loss")
+    if n_above:
+        parts.append(f"{n_above:,} rise{'s' * (n_above == 1)} above the axis")
+    return " · ".join(parts)

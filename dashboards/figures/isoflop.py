@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from dashboards import theme
+from dashboards.figures.band import band
 from scaling.errors import InsufficientDataError
 from scaling.loss_laws.approaches import isoflop_minima
 from scaling.loss_laws.budget import FLOPS_6ND, frontier_table
@@ -188,17 +189,7 @@ def plot_best_sizes(info: IsoflopInfo) -> go.Figure:
     budget = info.frontier["budget"].to_numpy(dtype=float)
     low, high = (info.frontier[f"params_{end}"].to_numpy(dtype=float) for end in ("low", "high"))
     if np.isfinite(low).all():
-        drawn.add_trace(
-            go.Scatter(
-                x=np.concatenate([budget, budget[::-1]]),
-                y=np.concatenate([high, low[::-1]]),
-                fill="toself",
-                fillcolor=theme.faded(theme.ACCENT, 0.16),
-                line={"width": 0},
-                hoverinfo="skip",
-                name="90% interval",
-            )
-        )
+        drawn.add_trace(band(budget, low, high, "90% interval"))
     drawn.add_trace(
         go.Scatter(
             x=budget,

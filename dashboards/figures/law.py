@@ -18,7 +18,8 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from dashboards import theme
-from dashboards.figures.way import MeasuredScale, measured_scales, way_through
+from dashboards.figures.band import band
+from dashboards.figures.way import MeasuredScale, measured_scales, scales_trace, way_through
 from scaling.evidence import setting_name
 from scaling.law import Law
 from scaling.prediction import Interval, Target
@@ -204,8 +205,13 @@ def plot_law(info: LawInfo) -> go.Figure:
         )
     _draw_band(drawn, info)
     colours = theme.size_colours(info.sizes)
-    _draw_scales(drawn, info, info.measured, "best runs", colours, "circle")
-    _draw_scales(drawn, info, info.held_out, "held-out scale", colours, "square-open")
+    for scales, name, symbol in (
+        (info.measured, "best runs", "circle"),
+        (info.held_out, "held-out scale", "square-open"),
+    ):
+        if scales:
+            label = info.path.label
+            drawn.add_trace(scales_trace(scales, name, symbol, colours, info.setting, label))
     if info.target is not None:
         _draw_target(drawn, info, *info.target)
     title = f"{AXIS_TITLES[info.axis]}, at {info.path.label}"
@@ -221,17 +227,8 @@ def plot_law(info: LawInfo) -> go.Figure:
 
 
 def _draw_band(drawn: go.Figure, info: LawInfo) -> None:
-    drawn.add_trace(
-        go.Scatter(
-            x=np.concatenate([info.path.along, info.path.along[::-1]]),
-            y=np.concatenate([info.path.high, info.path.low[::-1]]),
-            fill="toself",
-            fillcolor=theme.faded(theme.ACCENT, 0.16),
-            line={"width": 0},
-            hoverinfo="skip",
-            name=f"{info.level:.0%} interval",
-        )
-    )
+    path = info.path
+    drawn.add_trace(band(path.along, path.low, path.high, f"{info.level:.0%} interval"))
     drawn.add_trace(
         go.Scatter(
             x=info.path.along,
@@ -246,58 +243,6 @@ def _draw_band(drawn: go.Figure, info: LawInfo) -> None:
             ),
         )
     )
-
-
-def _draw_scales(
-    drawn: go.Figure,
-    info: LawInfo,
-    scales: tuple[MeasuredScale, ...],
-    name: str,
-    colours: dict[float, str],
-    symbol: str,
-) -> None:
-    if not scales:
-        return
-    drawn.add_trace(
-        go.Scatter(
-            x=[scale.along for scale in scales],
-            y=[scale.value * scale.move for scale in scales],
-            mode="markers",
-            marker={
-                "symbol": symbol,
-                "size": 10,
-                "color": [colours[scale.params] for scale in scales],
-                "line": {"width": 2.5 if symbol.endswith("open") else 0},
-            },
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [(scale.high - scale.value) * scale.move for scale in scales],
-                "arrayminus": [(scale.value - scale.low) * scale.move for scale in scales],
-                "color": theme.NEUTRAL,
-                "thickness": 1,
-                "width": 0,
-            },
-            name=name,
-            text=[_describe(scale, info) for scale in scales],
-            hovertemplate="%{text}<extra></extra>",
-        )
-    )
-
-
-def _describe(scale: MeasuredScale, info: LawInfo) -> str:
-    value, low, high = (
-        theme.format_setting(info.setting, number)
-        for number in (scale.value, scale.low, scale.high)
-    )
-    text = (
-        f"N {theme.format_count(scale.params)}, D {theme.format_count(scale.tokens)}<br>"
-        f"best of {scale.n_runs} runs: {value}, loss {scale.loss:.4f}<br>"
-        f"as good within the noise: {low} – {high}"
-    )
-    if not np.isclose(scale.move, 1):
-        text += f"<br>drawn × {scale.move:.3g}, which the law says it is at {info.path.label}"
-    return text
 
 
 def _draw_target(drawn: go.Figure, info: LawInfo, at: float, interval: Interval) -> None:

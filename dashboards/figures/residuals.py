@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from dashboards import theme
+from dashboards.figures.band import band
 from dashboards.figures.run_rows import by_value, describe
 from scaling.law import Law
 from storage.columns import BATCH_TOKENS, LOSS, LR, PARAMS, RUN_ID, TOKENS
@@ -71,17 +72,9 @@ def get_residuals_info(law: Law, runs: pd.DataFrame) -> ResidualsInfo:
 def plot_residuals(info: ResidualsInfo) -> go.Figure:
     """Draw residuals against height above the optimum."""
     drawn = theme.figure(height=420)
-    drawn.add_trace(
-        go.Scatter(
-            x=np.concatenate([info.height, info.height[::-1]]),
-            y=np.concatenate([info.band, -info.band[::-1]]).clip(-info.limit, info.limit),
-            fill="toself",
-            fillcolor=theme.faded(theme.NEUTRAL, 0.18),
-            line={"width": 0},
-            hoverinfo="skip",
-            name="90 % are expected here",
-        )
-    )
+    edge = info.band.clip(max=info.limit)
+    expected = "90 % are expected here"
+    drawn.add_trace(band(info.height, -edge, edge, expected, colour=theme.NEUTRAL, opacity=0.18))
     colours = theme.size_colours(info.sizes)
     named = theme.named_in_legend(info.points[PARAMS])
     points = info.points.assign(height=info.height)

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from dashboards import theme
+from dashboards.figures.band import band
 from dashboards.figures.prediction import TITLES
 from scaling.law import Law
 from scaling.prediction import Interval, Prediction
@@ -113,17 +114,8 @@ def plot_target_basin(info: TargetBasinInfo) -> go.Figure:
     """Draw expected regret against the setting, with its band and what is asked about."""
     drawn = theme.figure(height=300)
     top = min(SHOWN_PCT, HEADROOM * float(max(info.regret[0], info.regret[-1], 0.01)))
-    drawn.add_trace(
-        go.Scatter(
-            x=np.concatenate([info.along, info.along[::-1]]),
-            y=np.concatenate([info.high, info.low[::-1]]).clip(max=top),
-            fill="toself",
-            fillcolor=theme.faded(theme.ACCENT, 0.16),
-            line={"width": 0},
-            hoverinfo="skip",
-            name=f"{info.level:.0%} interval",
-        )
-    )
+    low, high = info.low.clip(max=top), info.high.clip(max=top)
+    drawn.add_trace(band(info.along, low, high, f"{info.level:.0%} interval"))
     drawn.add_trace(
         go.Scatter(
             x=info.along,

@@ -8,12 +8,15 @@ has at its.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from dashboards import theme
 from dashboards.figures.budgets import Course, budgets
 from dashboards.figures.run_rows import by_scale_of
 from scaling.law import Law
@@ -133,3 +136,59 @@ def measured_scales(
             )
         )
     return tuple(scales)
+
+
+def scales_trace(
+    scales: Sequence[MeasuredScale],
+    name: str,
+    symbol: str,
+    colours: Mapping[float, str],
+    setting: str,
+    label: str,
+) -> go.Scatter:
+    """Return the trace of measured scales, each moved to the way.
+
+    Parameters
+    ----------
+    name, symbol : in the legend, and plotly's name of the mark.
+    colours : by size.
+    setting : whose optimum they show.
+    label : of the way's course.
+    """
+    return go.Scatter(
+        x=[scale.along for scale in scales],
+        y=[scale.value * scale.move for scale in scales],
+        mode="markers",
+        marker={
+            "symbol": symbol,
+            "size": 10,
+            "color": [colours[scale.params] for scale in scales],
+            "line": {"width": 2.5 if symbol.endswith("open") else 0},
+        },
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [(scale.high - scale.value) * scale.move for scale in scales],
+            "arrayminus": [(scale.value - scale.low) * scale.move for scale in scales],
+            "color": theme.NEUTRAL,
+            "thickness": 1,
+            "width": 0,
+        },
+        name=name,
+        text=[_describe(scale, setting, label) for scale in scales],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _describe(scale: MeasuredScale, setting: str, label: str) -> str:
+    value, low, high = (
+        theme.format_setting(setting, number) for number in (scale.value, scale.low, scale.high)
+    )
+    text = (
+        f"N {theme.format_count(scale.params)}, D {theme.format_count(scale.tokens)}<br>"
+        f"best of {scale.n_runs} runs: {value}, loss {scale.loss:.4f}<br>"
+        f"as good within the noise: {low} – {high}"
+    )
+    if not np.isclose(scale.move, 1):
+        text += f"<br>drawn × {scale.move:.3g}, which the law says it is at {label}"
+    return text

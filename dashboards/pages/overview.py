@@ -19,7 +19,7 @@ COLUMNS = {
     "done": st.column_config.ProgressColumn("Done", format="%d %%", max_value=100, width=110),
     "runs": st.column_config.TextColumn("Runs"),
     "left": st.column_config.TextColumn("Time left"),
-    "next": st.column_config.TextColumn("What is next", width="medium"),
+    "next": st.column_config.TextColumn("What is next", width="large"),
     "best": st.column_config.NumberColumn("Best loss", format="%.4f"),
     "at": st.column_config.TextColumn("at N × D", help="The largest scale that has a loss."),
     "flops": st.column_config.TextColumn("FLOP"),

@@ -137,14 +137,16 @@ def _show_promise(info: PlanInfo, n_runs: int, planned: int, budget: float | Non
 def _show_table(info: PlanInfo, runs: pd.DataFrame) -> None:
     seconds = planned_seconds(info.runs, runs)
     table = info.runs if seconds is None else info.runs.assign(**{SECONDS: seconds})
+    # As text: a browser's table does not format numbers above 2^53.
+    flops = {name: table[name].map(theme.format_flops) for name in (FLOPS, "spent")}
     st.dataframe(
-        table,
+        table.assign(**flops),
         hide_index=True,
         column_config={
             PARAMS: st.column_config.NumberColumn("N", format="compact"),
             TOKENS: st.column_config.NumberColumn("D", format="compact"),
-            FLOPS: st.column_config.NumberColumn("FLOP", format="scientific"),
-            "spent": st.column_config.NumberColumn("FLOP so far", format="scientific"),
+            FLOPS: st.column_config.TextColumn("FLOP", alignment="right"),
+            "spent": st.column_config.TextColumn("FLOP so far", alignment="right"),
             "lr": st.column_config.NumberColumn("learning rate", format="%.3g"),
             BATCH_TOKENS: st.column_config.NumberColumn("batch, tokens", format="localized"),
             SECONDS: st.column_config.NumberColumn("seconds", format="%.0f"),

@@ -100,8 +100,10 @@ def _with_sequences(card: Card, prediction: Prediction, context: int) -> Card:
     batch = prediction.optimum.get(BATCH_TOKENS)
     if batch is None or not card.label.startswith("batch"):
         return card
-    counts = [max(1, round(tokens / context)) for tokens in (batch.value, batch.low, batch.high)]
+    counts = [round(tokens / context) for tokens in (batch.value, batch.low, batch.high)]
     sequences = f"{counts[0]:,} sequence{'s' * (counts[0] != 1)} ({counts[1]:,} – {counts[2]:,})"
+    if batch.value < context:
+        sequences = "less than one sequence"
     return card._replace(interval=f"{card.interval} tokens; {sequences}")
 
 

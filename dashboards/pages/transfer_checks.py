@@ -49,14 +49,7 @@ def show_checks() -> None:
         )
         return
     newest_first = [record.name for record in reversed(records)]
-    # As of a sweep: a default is left out of the URL, and would be another check as they grow.
-    if st.session_state.get(CHECK, st.query_params.get(CHECK)) not in newest_first:
-        if CHECK in st.session_state:
-            st.session_state[CHECK] = newest_first[0]
-        else:
-            st.query_params[CHECK] = newest_first[0]
-    chosen = st.selectbox("Check", newest_first, index=None, key=CHECK, bind="query-params")
-    name = newest_first[0] if chosen is None else str(chosen)
+    name = frame.choose_linked("Check", newest_first, newest_first[0], key=CHECK)
     created = next(record.created for record in records if record.name == name)
     try:
         check = session.transfer_check(name, created)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -123,6 +125,18 @@ def test_a_diverged_curve_is_drawn_as_far_as_it_went(runs, curves):
     diverged = [curve for curve in info.curves if curve.status == "diverged"]
     assert diverged
     assert all(len(curve.loss) == 3 for curve in diverged)
+
+
+def test_a_curve_that_all_but_diverged_does_not_flatten_the_others(runs, curves):
+    run_id = str(runs.loc[runs["status"] == "completed", "run_id"].iloc[0])
+    jump = curves[run_id].loss.copy()
+    jump[1] = 1e20
+    wild = curves | {run_id: replace(curves[run_id], loss=jump)}
+    sane = get_curves_info(runs, curves, max_curves=1000)
+    info = get_curves_info(runs, wild, max_curves=1000)
+    drawn = plot_curves(info)
+    assert drawn.layout.yaxis.range == plot_curves(sane).layout.yaxis.range
+    assert drawn.layout.annotations[0].text == "1 rises above the axis"
 
 
 def test_runs_without_curves_give_an_empty_figure(runs):

@@ -240,10 +240,11 @@ def test_a_plan_says_what_runs_bring_and_why_there_is_no_sweep_file(database, ru
     ]  # fmt: skip
     table = app.dataframe[0].value
     assert len(table) == 3
-    assert table["spent"].tolist() == table["flops"].cumsum().tolist()
+    spent = table["spent"].astype(float)  # in three digits
+    assert spent.tolist() == pytest.approx(table["flops"].astype(float).cumsum(), rel=0.01)
     assert "No sweep file can be made of these runs" in app.info[0].value
     assert charts(app) == 2
-    less = opened(plan_page, n="3", spend=f"{table['spent'].iloc[1]:.6g}")
+    less = opened(plan_page, n="3", spend=f"{1.01 * spent.iloc[1]:.6g}")
     assert len(less.dataframe[0].value) == 2
     none = opened(plan_page, n="3", spend="1")
     assert "costs more than the compute that is allowed" in none.info[0].value

@@ -333,3 +333,20 @@ def test_the_sweep_that_is_looked_at_stands_in_the_url(store: Store, runs: pd.Da
     linked = AppTest.from_function(script, default_timeout=60)
     linked.query_params["sweep"] = "small"
     assert linked.run().title[0].value == "small"
+
+
+def test_a_link_to_a_sweep_that_is_not_there_says_so_and_shows_another(
+    store: Store, runs: pd.DataFrame
+) -> None:
+    store.add_runs(runs.assign(sweep="large"))
+
+    def script() -> None:
+        from dashboards.pages import transfer
+
+        transfer.show()
+
+    linked = AppTest.from_function(script, default_timeout=60)
+    linked.query_params["sweep"] = "gone"
+    linked.run()
+    assert linked.warning[0].value == "There is no sweep 'gone' here; this is 'large'."
+    assert linked.title[0].value == linked.selectbox(key="sweep").value == "large"

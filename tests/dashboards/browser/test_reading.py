@@ -35,19 +35,36 @@ def address(
             for row in runs.to_dict(orient="records"):
                 store.record_run({**row, "seconds": 4.0}, curves[row["run_id"]])
         store.set_sweep_state("sim", "done")
+        store.add_sweep("small", spec_text="")
+        store.add_runs(runs.head(3).assign(sweep="small", run_id=["s-0", "s-1", "s-2"]))
+        store.set_sweep_state("small", "done")
     with served(folder / "runs.db", folder / "server.log") as address:
         yield address
 
 
 def test_it_opens_with_the_sweeps_and_leads_to_each_page(page: Page, address: str) -> None:
     page.goto(address)
-    page.get_by_text(re.compile(r"1 sweep: 1 done; 96 runs")).wait_for()
+    page.get_by_text(re.compile(r"2 sweeps: 2 done; 99 runs")).wait_for()
     for name in ("Sweep", "Explore", "Transfer", "Laws", "Plan"):
         page.get_by_test_id("stSidebar").get_by_role("link", name=name, exact=True).click()
         page.wait_for_url(f"**/{name.lower()}**")
         page.get_by_role("heading", name="sim", exact=True).wait_for()
         page.locator(".hyperlaw-figure .main-svg").first.wait_for()
         assert page.get_by_test_id("stException").count() == 0
+
+
+def test_the_sweep_stays_chosen_from_page_to_page_and_in_the_link(page: Page, address: str) -> None:
+    page.goto(f"{address}/explore")
+    chosen = page.get_by_test_id("stSidebar").get_by_test_id("stSelectbox").locator("input").first
+    has_value(chosen, "sim")
+    page.wait_for_url("**/explore?sweep=sim")
+    chosen.click()
+    page.get_by_role("option", name="small").click()
+    for name in ("Sweep", "Laws"):
+        page.get_by_role("link", name=name, exact=True).click()
+        page.wait_for_url(f"**/{name.lower()}?sweep=small")
+        page.get_by_role("heading", name="small", exact=True).wait_for()
+        has_value(chosen, "small")
 
 
 def test_a_filter_stands_in_the_link_and_the_link_shows_the_same(
