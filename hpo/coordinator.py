@@ -128,9 +128,8 @@ class Coordinator(tune.Callback):
         self._finals = BestOfScales.of_sweep(spec, store, outputs)
         self._state = RUNNING
         self._queue = LegQueue(spec, *standing, self._config)
-        self._reports = dict(
-            standing[1].reports
-        )  # of runs that are not over and not running, by run_id
+        # Of runs that are not over and not running, by run_id.
+        self._reports = dict(standing[1].reports)
         self._frozen = dict(standing[1].frozen)
         self._running: dict[int, _Running] = {}  # with Tune; some may wait for an actor
         self._withdrawn: set[int] = set()
@@ -248,7 +247,8 @@ class Coordinator(tune.Callback):
         if not joining:
             return
         legs = tuple(self._trial_leg(leg, together[0].kind) for leg in joining)
-        trial.config[LEGS] = (*trial.config[LEGS], *legs)
+        stay = {running.leg.number for running in together}
+        trial.config[LEGS] = (*(leg for leg in trial.config[LEGS] if leg.number in stay), *legs)
         for leg in joining:
             running = self._running[leg.number]
             self._record(running)
@@ -288,7 +288,8 @@ class Coordinator(tune.Callback):
             memory = killed or isinstance(error, RunOutOfMemoryError)
             self._queue.packs.failed(kind, memory=memory)
         for running in legs:
-            self._queue.keep_alone(running.leg.number)
+            if running.leg.number not in self._withdrawn:
+                self._queue.keep_alone(running.leg.number)
             self._begin_again(running)
 
     def _has_died_too_often(self, running: _Running) -> bool:

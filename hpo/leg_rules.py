@@ -69,9 +69,9 @@ class LegRules(FIFOScheduler):
     def on_trial_complete(
         self, tune_controller: TuneController, trial: Trial, result: Result
     ) -> None:
-        """Tell of the legs that ended together with the trial."""
-        for leg, new in _news(trial, result):
-            if leg.number in self._followed:
+        """Tell of the legs that ended with the trial; Tune says so in place of a result."""
+        if not result.get(TRAINING):  # Else it was stopped, and all is told.
+            for leg, new in _news(trial, result):
                 self._end(tune_controller, leg, _seen(new))
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:

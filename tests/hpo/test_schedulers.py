@@ -153,6 +153,16 @@ def test_a_run_that_diverged_is_the_worst() -> None:
     assert feed(scheduler, controller, 2000, [5.0, math.nan]) == ["CONTINUE", "STOP"]
 
 
+def test_a_run_that_diverges_at_once_is_one_to_compare_with() -> None:
+    scheduler, controller = scheduler_of("scheduler: asha"), Controller()
+    assert feed(scheduler, controller, 1000, [5.0, 6.0]) == ["CONTINUE", "STOP"]
+    assert feed(scheduler, controller, 2000, [5.0]) == ["CONTINUE"]
+    trial = controller.add(scheduler, 2000)
+    over = one_result(trial, 1, math.nan) | {TRAINING: ()}
+    scheduler.on_trial_complete(controller, trial, over)
+    assert feed(scheduler, controller, 2000, [6.0]) == ["CONTINUE"]
+
+
 def test_the_median_rule_stops_the_worse_half_of_a_scale() -> None:
     scheduler, controller = scheduler_of("scheduler: median"), Controller()
     assert feed(scheduler, controller, 1000, [1.0, 2.0, 3.0, 1.5, 2.5, 9.0]) == [
