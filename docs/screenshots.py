@@ -3,9 +3,10 @@
     make demo
     .venv/bin/python docs/screenshots.py demo/hyperlaw.db
 
-Run by hand after a page has changed, on the database that `hyperlaw demo` makes. Each page is
-opened in a headless Chromium, wide (1440 pixels) or narrow (390, as a phone's), light or dark. The
-pictures are cut to a screen or two and to 256 colours, below 200 KB each.
+Run by hand after a page has changed, on the database that `hyperlaw demo` makes, to which a
+population and a transfer check are added (a minute). Each page is opened in a headless Chromium,
+wide (1440 pixels) or narrow (390, as a phone's), light or dark. The pictures are cut to a screen or
+two and to 256 colours, below 200 KB each.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, Literal, NamedTuple
 
 from PIL import Image
@@ -51,6 +54,7 @@ class Shot(NamedTuple):
     width: int
     height: int
     scheme: Literal["light", "dark"]
+    sweep: str = "demo-ladder"
 
     @property
     def file(self) -> Path:
@@ -67,6 +71,10 @@ SHOTS: Final = (
     Shot("sweep", NARROW, 1300, "light"),
     Shot("explore", WIDE, 1300, "light"),
     Shot("explore", NARROW, 1300, "dark"),
+    Shot("transfer", WIDE, 1700, "light"),
+    Shot("transfer", NARROW, 1300, "dark"),
+    Shot("population", WIDE, 1300, "dark", "digits-population"),
+    Shot("population", NARROW, 1300, "light", "digits-population"),
     Shot("laws", WIDE, 1100, "dark"),
     Shot("laws", NARROW, 1300, "light"),
     Shot("predict", WIDE, 1300, "light"),
@@ -75,12 +83,24 @@ SHOTS: Final = (
     Shot("plan", NARROW, 1300, "light"),
 )
 
+POPULATION: Final = """\
+name: digits-population
+trainer: mlp
+scales: {width: 32, depth: 2, tokens: 40000}
+search: {method: population}
+space:
+  lr: {log: [1e-4, 1e-1]}
+  weight_decay: {log: [1e-3, 1e0]}
+fixed: {batch_tokens: 32}
+runs: 12
+reports: 10
+"""
+
 
 def main() -> None:
     """Serve the database and take every picture."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("database", type=Path, help="the file that `hyperlaw demo` made")
-    parser.add_argument("--sweep", default="demo-ladder", help="the sweep that is shown")
     asked = parser.parse_args()
     chromium = shutil.which("chromium")
     if chromium is None:
@@ -88,13 +108,27 @@ def main() -> None:
     if not asked.database.is_file():
         parser.error(f"there is no database {asked.database}; `make demo` makes one")
     IMAGES.mkdir(exist_ok=True)
+    complete(asked.database.resolve())
     with served(asked.database.resolve()) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for shot in SHOTS:
-            picture = take(browser, f"{address}/{shot.path}?sweep={asked.sweep}", shot)
+            picture = take(browser, f"{address}/{shot.path}?sweep={shot.sweep}", shot)
             shot.file.write_bytes(picture)
             print(f"{shot.file.relative_to(ROOT)}  {len(picture) / 1e3:.0f} KB")
         browser.close()
+
+
+def complete(database: Path) -> None:
+    """Add what the demo leaves out: a population, and a transfer check of the demo's model."""
+    with TemporaryDirectory() as folder:
+        sweep = Path(folder) / "population.yaml"
+        sweep.write_text(POPULATION, encoding="utf-8")
+        for arguments in (
+            ["sweep", "launch", str(sweep)],
+            ["transfer", "check", "--trainer", "gpt", "--parametrization", "mup"],
+        ):
+            run = [sys.executable, "-m", "hyperlaw", *arguments, "--db", str(database)]
+            subprocess.run(run, check=True, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
 def take(browser: Browser, url: str, shot: Shot) -> bytes:

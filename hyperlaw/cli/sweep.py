@@ -280,6 +280,7 @@ def _run(plan: SweepPlan, db: str, address: str | None, *, as_json: bool) -> Non
     summary = run_plan(plan, db, address=address)
     with open_store(db) as store:
         scales = scale_counts(store.runs(summary.name))
+        took_over = store.has_exploits(summary.name)
     if as_json:
         output.print_json(
             {
@@ -296,7 +297,7 @@ def _run(plan: SweepPlan, db: str, address: str | None, *, as_json: bool) -> Non
         )
     else:
         show.print_scales(scales)
-    _say_what_next(summary, db)
+    _say_what_next(summary, db, n_scales=len(scales), took_over=took_over)
 
 
 def _warn_of_transfer(plan: SweepPlan, file: Path, db: str) -> None:
@@ -312,8 +313,11 @@ def _warn_of_transfer(plan: SweepPlan, file: Path, db: str) -> None:
         print_note(f"warning: {doubt}: {command(f'transfer check {shlex.quote(str(file))}', db)}")
 
 
-def _say_what_next(summary: SweepSummary, db: str) -> None:
-    """Suggest the next command, and end with the exit code that the launch deserves."""
+def _say_what_next(summary: SweepSummary, db: str, *, n_scales: int, took_over: bool) -> None:
+    """Suggest the next command, and end with the exit code that the launch deserves.
+
+    Runs of one scale carry no law; where some took over others' states there is a schedule.
+    """
     from hyperlaw.hints import command
     from hyperlaw.output import print_note
 
@@ -327,9 +331,11 @@ def _say_what_next(summary: SweepSummary, db: str) -> None:
         print_note(f"{summary.failed} runs failed; see why: {why}; try them again: {retry}")
         raise typer.Exit(ExitCode.FAILED)
     print_note("next:")
-    for text in (
-        f"law fit --sweep {name}",
-        f"predict --sweep {name} --params N --tokens D",
-        f"report --sweep {name} --out report.html",
-    ):
+    if took_over:
+        commands = [f"sweep schedule {name}"]
+    elif n_scales == 1:
+        commands = [f"runs list --sweep {name}"]
+    else:
+        commands = [f"law fit --sweep {name}", f"predict --sweep {name} --params N --tokens D"]
+    for text in (*commands, f"report --sweep {name} --out report.html"):
         print_note(f"  {command(text, db)}")

@@ -54,6 +54,12 @@ def test_a_sweep_from_launch_to_law(invoke: Invoke, sweep_file: Path) -> None:
     assert invoke("sweep", "resume", "tiny").code == 0
     assert invoke("law", "fit", "--sweep", "tiny").code == 0
 
+    sweep_file.write_text(SWEEP.replace("tiny", "one-scale").replace(", 4000000]", "]"))
+    alone = invoke("sweep", "launch", sweep_file)
+    assert "hyperlaw runs list --sweep one-scale" in alone.err
+    assert "law fit" not in alone.err
+    sweep_file.write_text(SWEEP)
+
     runs = hl.sweep(sweep_file)
     assert set(runs["sweep"]) == {"tiny"}
     assert hl.fit(runs).n_runs == 12
