@@ -15,7 +15,7 @@ from typing import Any, Self
 import pandas as pd
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, true, update
 
-from storage import control, legs, rounds, rows, schema, sweeps, transfer_checks
+from storage import control, laws, legs, rounds, rows, schema, sweeps, transfer_checks
 from storage.columns import COMPLETED, DIVERGED, RUN_ID, STATUSES, SWEEP
 from storage.control import Request
 from storage.curves import Curve, CurveError, decode, encode
@@ -417,46 +417,28 @@ class Store:
         """
         _check_name("law", name)
         plain = _plain(f"law '{name}'", document)
-        laws = schema.laws
         with self._database.writing() as connection:
             if sweep is not None:
                 self._require_sweep(connection, sweep)
-            connection.execute(delete(laws).where(laws.c.name == name))
-            connection.execute(
-                insert(laws),
-                {
-                    "name": name,
-                    "sweep": sweep,
-                    "created": rows.now(),
-                    "runs": plain.get("runs"),
-                    "scales": len(plain["scales"]) if "scales" in plain else None,
-                    "document": plain,
-                },
-            )
+            laws.add(connection, name, sweep, plain)
 
     def law(self, name: str) -> dict[str, Any]:
         """Return the document of a law; NotFoundError where there is none of that name."""
         with self._database.reading() as connection:
-            query = select(schema.laws.c.document).where(schema.laws.c.name == name)
-            document: dict[str, Any] | None = connection.execute(query).scalar_one_or_none()
+            document = laws.find(connection, name)
             if document is None:
-                known = _law_names(connection)
-                raise not_found("law", name, known, self._database.name)
+                raise not_found("law", name, laws.names(connection), self._database.name)
             return document
 
     def law_names(self) -> list[str]:
         """Return the names of all laws, oldest first."""
         with self._database.reading() as connection:
-            return _law_names(connection)
+            return laws.names(connection)
 
     def laws(self) -> pd.DataFrame:
         """Return a frame with a row a law, oldest first: name, sweep, created, runs, scales."""
-        laws = schema.laws.c
-        query = select(laws.name, laws.sweep, laws.created, laws.runs, laws.scales)
         with self._database.reading() as connection:
-            result = connection.execute(query.order_by(laws.created, laws.name))
-            frame = pd.DataFrame(result.all(), columns=list(result.keys()))
-        return frame.astype({"runs": "Int64", "scales": "Int64"})
+            return laws.frame(connection)
 
     def save_transfer_check(
         self,
@@ -534,11 +516,6 @@ def _plain(what: str, document: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise StoreError(f"{what} is no data that JSON can hold: {error}") from error
     return plain
-
-
-def _law_names(connection: Connection) -> list[str]:
-    laws = schema.laws.c
-    return list(connection.execute(select(laws.name).order_by(laws.created, laws.name)).scalars())
 
 
 def _replace_curve(connection: Connection, run_id: str, sweep: object, curve: Curve) -> None:
