@@ -42,6 +42,7 @@ model: {{context: 64}}
 runs: {runs}
 reports: 4
 {resources}"""
+ALONE, PACKED = "resources: {fused: 1}\n", ""
 WIDTHS = (32, 128)
 RUNS = 32
 TOKENS = 640_000
@@ -51,7 +52,7 @@ BAR = 0.95
 
 @dataclass(frozen=True)
 class Row:
-    """What one width gave."""
+    """What one width gave: seconds of two launches each."""
 
     width: int
     packed_seconds: float
@@ -72,23 +73,26 @@ def timed(text: str, store: Store) -> tuple[float, np.ndarray]:
 
 
 def measure(width: int, arguments: argparse.Namespace, store: Store) -> Row:
-    """Launch both sweeps of one width."""
+    """Launch the sweep of one width both ways, twice each."""
     common = {
         "width": width,
         "tokens": arguments.tokens,
         "runs": arguments.runs,
         "batch_tokens": arguments.batch_tokens,
     }
-    alone_text = SWEEP.format(name=f"alone-{width}", resources="resources: {fused: 1}\n", **common)
-    packed_text = SWEEP.format(name=f"packed-{width}", resources="", **common)
-    alone_seconds, alone = timed(alone_text, store)
-    packed_seconds, packed = timed(packed_text, store)
+    seconds = {ALONE: 0.0, PACKED: 0.0}
+    losses: dict[str, np.ndarray] = {}
+    # In this order a machine that becomes slower or faster all the time does so to both.
+    for number, way in enumerate((ALONE, PACKED, PACKED, ALONE)):
+        text = SWEEP.format(name=f"width-{width}-{number}", resources=way, **common)
+        took, losses[way] = timed(text, store)
+        seconds[way] += took
     return Row(
         width,
-        packed_seconds,
-        alone_seconds,
-        alone_seconds / packed_seconds,
-        float(np.max(np.abs(packed / alone - 1))),
+        seconds[PACKED],
+        seconds[ALONE],
+        seconds[ALONE] / seconds[PACKED],
+        float(np.max(np.abs(losses[PACKED] / losses[ALONE] - 1))),
     )
 
 
