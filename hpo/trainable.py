@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 MEASURE_SHARE = 0.025
 """Measuring how many runs to fuse may take this part of the time that the runs will take."""
 LEAST_MEASURE_SECONDS = 4.0
-"""Where that part is less, nothing is measured: a pair of models takes about two seconds to compare,
-and a worker that is that much behind the others may end a run later than they do."""
+"""Where that part is less, nothing is measured: it takes about two seconds, and a worker that is so
+much behind the others may end a run later than they do."""
 
 
 def one_line(error: BaseException) -> str:
