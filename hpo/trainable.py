@@ -37,8 +37,10 @@ from hpo.trial_legs import (
 )
 from trainers.config import RunConfig
 from trainers.errors import TrainerError
+from trainers.kinds import BUILT_IN
 from trainers.memory import is_out_of_memory
 from trainers.protocol import Report
+from trainers.user_kinds import ask
 
 if TYPE_CHECKING:
     from trainers.fused.trainer import FusedTrainer
@@ -213,9 +215,14 @@ class RunTrainable(tune.Trainable):
             return 1
         from trainers.fused.packing import packing
 
-        try:
+        def measured() -> int:
             return packing(run, most=self._alike, seconds=budget).runs
-        except Exception:
+
+        if run.trainer in BUILT_IN:
+            return measured()
+        try:
+            return ask(f"trainer {run.trainer!r}", measured)
+        except TrainerError:
             return 1  # A task of the user's own may not take the samples that are tried.
 
     def _limit_torch_threads(self) -> None:

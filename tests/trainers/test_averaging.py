@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.trainers.running import finish, with_setting
 from trainers.averaging import (
     AveragedWeights,
     Weights,
@@ -20,7 +21,6 @@ from trainers.averaging import (
 from trainers.config import Change, RunConfig
 from trainers.errors import TrainerError
 from trainers.loop import TaskTrainer
-from trainers.protocol import Report, Trainer
 from trainers.registry import kind
 
 
@@ -28,17 +28,6 @@ def start(config: RunConfig) -> TaskTrainer:
     trainer = kind("gpt").build(config)
     assert isinstance(trainer, TaskTrainer)
     return trainer
-
-
-def finish(trainer: Trainer) -> list[Report]:
-    reports = [trainer.step()]
-    while reports[-1].status == "running":
-        reports.append(trainer.step())
-    return [replace(report, seconds=0.0) for report in reports]
-
-
-def with_setting(config: RunConfig, **values: float) -> RunConfig:
-    return replace(config, setting={**config.setting, **values})
 
 
 def test_the_average_is_the_weighted_mean_of_all_steps():

@@ -11,30 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainers.linear_task import FEATURES, LinearTask, noise_scale
+from tests.trainers.running import finish, start, with_setting
 from trainers.batch_schedules import LARGEST_GROWTH, BatchLog, next_multiple, split
 from trainers.config import Change, RunConfig
 from trainers.errors import TrainerError
 from trainers.noise_scale import GradientNoise
-from trainers.protocol import Report, Trainer
-from trainers.registry import kind
+from trainers.protocol import Trainer
 from trainers.schedules import lr_fraction
 
 BATCH = 8 * LinearTask.sample_tokens
-
-
-def start(config: RunConfig) -> Trainer:
-    return kind(config.trainer).build(config)
-
-
-def finish(trainer: Trainer) -> list[Report]:
-    reports = [trainer.step()]
-    while reports[-1].status == "running":
-        reports.append(trainer.step())
-    return [replace(report, seconds=0.0) for report in reports]
-
-
-def with_setting(config: RunConfig, **values: float | str) -> RunConfig:
-    return replace(config, setting={**config.setting, **values})
 
 
 def staged(config: RunConfig, table: Mapping[float, int]) -> RunConfig:

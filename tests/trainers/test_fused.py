@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.trainers.linear_task import FEATURES
+from tests.trainers.running import with_setting
 from trainers.config import Change, RunConfig
 from trainers.errors import TrainerError
 from trainers.fused.compatible import FUSED_OPTIMIZERS
@@ -46,10 +47,6 @@ def small(text_file: str) -> RunConfig:
 @pytest.fixture
 def config(text_file: str) -> RunConfig:
     return small(text_file)
-
-
-def with_setting(config: RunConfig, **values: float | str) -> RunConfig:
-    return replace(config, setting={**config.setting, **values})
 
 
 def variants(config: RunConfig, optimizer: str) -> list[RunConfig]:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.trainers.running import finish
 from trainers.config import RunConfig
 from trainers.models.random_features_shape import IRREDUCIBLE_LOSS
-from trainers.protocol import Report, Trainer
 from trainers.registry import kind
 
 SMALL = {
@@ -31,13 +31,6 @@ NAMES = pytest.mark.parametrize("name", SMALL)
 def config_of(name: str, steps: int = 12) -> RunConfig:
     shape, _, setting, data, _ = SMALL[name]
     return RunConfig(name, shape, steps * setting["batch_tokens"], setting, data=data, reports=4)
-
-
-def finish(trainer: Trainer) -> list[Report]:
-    reports = [replace(trainer.step(), seconds=0.0)]
-    while reports[-1].status == "running":
-        reports.append(replace(trainer.step(), seconds=0.0))
-    return reports
 
 
 @NAMES

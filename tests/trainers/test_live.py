@@ -6,10 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.trainers.running import finish, start, with_setting
 from trainers.config import Change, RunConfig
 from trainers.loop_settings import LIVE
-from trainers.protocol import Report, Trainer
-from trainers.registry import kind
 
 OTHER: Mapping[str, float] = {
     "lr": 0.03,
@@ -21,21 +20,6 @@ OTHER: Mapping[str, float] = {
     "ema": 0.3,
 }
 """Another value of each live setting; without decay all tensors have one and the same λ."""
-
-
-def start(config: RunConfig) -> Trainer:
-    return kind(config.trainer).build(config)
-
-
-def finish(trainer: Trainer) -> list[Report]:
-    reports = [trainer.step()]
-    while reports[-1].status == "running":
-        reports.append(trainer.step())
-    return [replace(report, seconds=0.0) for report in reports]
-
-
-def with_setting(config: RunConfig, **values: float) -> RunConfig:
-    return replace(config, setting={**config.setting, **values})
 
 
 def halfway(config: RunConfig) -> Mapping[str, object]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.trainers.running import with_setting
 from trainers.config import RunConfig
 from trainers.errors import TrainerError
 from trainers.flops import training_flops_per_token
@@ -27,10 +28,6 @@ def finish(trainer: Trainer) -> list[Report]:
 
 def timeless(reports: list[Report]) -> list[Report]:
     return [replace(report, seconds=0.0) for report in reports]
-
-
-def with_setting(config: RunConfig, **values: object) -> RunConfig:
-    return replace(config, setting={**config.setting, **values})
 
 
 def test_a_run_counts_and_learns(config: RunConfig):

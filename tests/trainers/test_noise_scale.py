@@ -7,32 +7,16 @@ import pytest
 import torch
 
 from tests.trainers.linear_task import FEATURES, NOISE, LinearTask, Weights, noise_scale
+from tests.trainers.running import finish, start, with_setting
 from trainers.config import Change, RunConfig
 from trainers.errors import TrainerError
 from trainers.noise_scale import GradientNoise, NoiseAverage, estimate, gradients, measured
-from trainers.protocol import Report, Trainer
-from trainers.registry import kind
 
 BATCH = 256 * LinearTask.sample_tokens
 STILL = {"lr": 1e-12, "batch_tokens": BATCH, "warmup_fraction": 0.0, "schedule": "constant"}
 LINEAR = RunConfig(
     "tests.trainers.linear_task:LinearTask", {"features": FEATURES}, 90 * BATCH, STILL, reports=3
 )
-
-
-def start(config: RunConfig) -> Trainer:
-    return kind(config.trainer).build(config)
-
-
-def finish(trainer: Trainer) -> list[Report]:
-    reports = [trainer.step()]
-    while reports[-1].status == "running":
-        reports.append(trainer.step())
-    return [replace(report, seconds=0.0) for report in reports]
-
-
-def with_setting(config: RunConfig, **values: float) -> RunConfig:
-    return replace(config, setting={**config.setting, **values})
 
 
 def test_the_estimates_are_those_of_two_batch_sizes():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.trainers.running import finish
 from trainers.config import RunConfig, Value
 from trainers.errors import TrainerError
 from trainers.models.gpt import GPT
@@ -13,7 +14,7 @@ from trainers.models.gpt_shape import GPTShape
 from trainers.optimizer_names import OPTIMIZERS, check_name, settings_read
 from trainers.optimizers import Together, build_optimizer, load_moments, set_hyperparameters, set_lr
 from trainers.parametrization import Fans, Role, Rule, Tag, model_rules, tag
-from trainers.protocol import Report, Trainer
+from trainers.protocol import Trainer
 from trainers.registry import kind
 
 SETTING: dict[str, Value] = {
@@ -149,13 +150,6 @@ def test_soap_leaves_vectors_to_adam_whatever_their_dimensions():
 
 def start(config: RunConfig, **setting: Value) -> Trainer:
     return kind("gpt").build(replace(config, setting={**config.setting, **setting}))
-
-
-def finish(trainer: Trainer) -> list[Report]:
-    reports = [trainer.step()]
-    while reports[-1].status == "running":
-        reports.append(trainer.step())
-    return [replace(report, seconds=0.0) for report in reports]
 
 
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *FURTHER])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.trainers.running import with_setting
 from trainers.config import RunConfig
 from trainers.errors import TrainerError
 from trainers.registry import kind
@@ -18,10 +19,6 @@ def refused(config: RunConfig) -> str:
     message = str(caught.value)
     assert "\n" not in message
     return message
-
-
-def with_setting(config: RunConfig, **values: object) -> RunConfig:
-    return replace(config, setting={**config.setting, **values})
 
 
 def test_nothing_but_build_needs_torch():

@@ -71,7 +71,11 @@ def packing(config: RunConfig, most: int = MOST, seconds: float = math.inf) -> P
     probe = replace(config, setting={**config.setting, "lr": 1e-9}, changes=())
     sample_tokens = FusedRun(probe).task.sample_tokens
     one_sample = replace(probe, setting={**probe.setting, BATCH_TOKENS: sample_tokens})
-    found = _compare(one_sample, 1, probe, LEAST_STEPS)
+    try:
+        found = _compare(one_sample, 1, probe, LEAST_STEPS)
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        return Packing(1, 1.0, "no second run fits in memory")
     fixed_part = 1 / found.ratio
     if fixed_part < LEAST_FIXED_PART:
         return Packing(1, 1.0, f"{1 - fixed_part:.0%} of a step grows with its samples")
