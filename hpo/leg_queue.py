@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass
 
 from hpo.legs import NumberedLeg, Standing
@@ -123,7 +123,7 @@ class LegQueue:
         self._unrecorded.pop(number, None)
         return [self._unrecorded.pop(n) for n in sorted(self._unrecorded) if n < number]
 
-    def restart(self, strategy: Strategy, standing: Standing, running: Collection[int]) -> None:
+    def restart(self, strategy: Strategy, standing: Standing, running: Container[int]) -> None:
         """Go on with a strategy that was told all that the store has, while legs are running."""
         for numbered in self._unrecorded.values():
             strategy.resume(numbered.leg)

@@ -22,6 +22,7 @@ from trainers import registry
 from trainers.config import RunConfig
 from trainers.errors import TrainerError
 from trainers.initialisation import parametrize
+from trainers.kind import Kind
 from trainers.kinds import BUILT_IN
 from trainers.loop_settings import BATCH_TOKENS
 from trainers.optimizers import build_optimizer
@@ -120,7 +121,22 @@ def measure(
     ]
     for _, one in trained:
         kind.check(one)
+    for axis in sizes:
+        _check_differs(kind, axis, [one for of_axis, one in trained if of_axis == axis])
     return (_rows(one, axis, steps) for axis, one in trained)
+
+
+def _check_differs(kind: Kind, axis: str, configs: Sequence[RunConfig]) -> None:
+    """Refuse an axis that does not change the model, as depth where the user's class ignores it."""
+    first_with: dict[int, int] = {}
+    for config in configs:
+        n_parameters = kind.sizes(config.shape, config.model).params_total
+        size = config.shape[axis]
+        if (other := first_with.setdefault(n_parameters, size)) != size:
+            raise TrainerError(
+                f"trainer {kind.name!r}: its model has {n_parameters} parameters at {axis} {other} "
+                f"as at {axis} {size}; name sizes of an axis that it grows with"
+            )
 
 
 def _asked(config: RunConfig, measured: Callable[[], _T]) -> _T:

@@ -166,9 +166,11 @@ class OwnTask:
         return self.draw(8, torch.Generator().manual_seed(9))
 
 
+OWN = RunConfig(f"{__name__}:OwnTask", {"width": 32}, 1, {"lr": 1e-3}, 0, "mup", {"width": 32})
+
+
 def test_a_model_of_ones_own_is_checked_by_its_tags():
-    own = RunConfig(f"{__name__}:OwnTask", {"width": 32}, 1, {"lr": 1e-3}, 0, "mup", {"width": 32})
-    config = with_batch(own)
+    config = with_batch(OWN)
     assert config.setting["batch_tokens"] == 16
     found = slopes(config)
     assert set(found) == {"first", "out"}
@@ -193,6 +195,11 @@ def test_a_model_of_ones_own_is_checked_by_its_tags():
 def test_what_cannot_be_built_is_refused_before_anything_trains(config, sizes, said):
     with pytest.raises(TrainerError, match=said):
         measure(config, sizes)
+
+
+def test_an_axis_that_the_model_does_not_grow_with_is_refused():
+    with pytest.raises(TrainerError, match="has 288 parameters at depth 2 as at depth 4"):
+        measure(with_batch(OWN), {"width": (32, 64), "depth": (2, 4)})
 
 
 class TwoLosses(OwnTask):
