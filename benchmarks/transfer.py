@@ -147,7 +147,7 @@ def show(checks: dict[Grid, BasinCheck]) -> None:
         drift = f"{octaves.value:+.2f} [{octaves.low:+.2f}, {octaves.high:+.2f}]"
         paid = f"{regret.value:.2f} % [{regret.low:.2f}, {regret.high:.2f}]"
         print(f"{grid.scheme:<12}{grid.axis:<8}{best:<28}{drift:>22}{paid:>24}")
-    print("* the lowest or highest rate that was tried")
+    print("* the lowest or highest rate at which it has a loss")
     for ours, peer in PAIRS:
         own, other = checks[ours].regret_pct.value, checks[peer].regret_pct.value
         met = own <= REGRET_PCT and other > own

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dashboards import theme
 from dashboards.objective import OBJECTIVE
 from dashboards.settings import Setting, plain, round_numbers
+from scaling.scales import on_common_scales, scale_numbers
 from storage.columns import PARAMS, RUN_ID, STATUS, TOKENS
 
 EVERYTHING_PCT = 100
@@ -56,7 +57,9 @@ def scale_label(params: float, tokens: float) -> str:
 
 def scale_labels(runs: pd.DataFrame) -> dict[str, tuple[float, float]]:
     """Return the scales of a runs table by label, smallest first."""
-    scales = runs[[PARAMS, TOKENS]].drop_duplicates().sort_values([PARAMS, TOKENS])
+    scales = (
+        on_common_scales(runs)[[PARAMS, TOKENS]].drop_duplicates().sort_values([PARAMS, TOKENS])
+    )
     return {
         scale_label(params, tokens): (params, tokens)
         for params, tokens in scales.to_numpy(dtype=float).tolist()
@@ -87,7 +90,8 @@ def keep(runs: pd.DataFrame, filters: Filters, settings: tuple[Setting, ...] = (
 
 
 def _of_scales(runs: pd.DataFrame, labels: tuple[str, ...]) -> NDArray[np.bool_]:
-    params, tokens = (runs[name].to_numpy(dtype=float) for name in (PARAMS, TOKENS))
+    of_runs = on_common_scales(runs)
+    params, tokens = (of_runs[name].to_numpy(dtype=float) for name in (PARAMS, TOKENS))
     known = scale_labels(runs)
     kept = np.zeros(len(runs), dtype=bool)
     for label in labels:
@@ -105,7 +109,7 @@ def keep_top(measured: pd.DataFrame, top_pct: int) -> pd.DataFrame:
     """
     if top_pct >= EVERYTHING_PCT:
         return measured
-    by_scale = measured.groupby([PARAMS, TOKENS], sort=False)[OBJECTIVE]
+    by_scale = measured.groupby(scale_numbers(measured), sort=False)[OBJECTIVE]
     rank = by_scale.rank(method="first")
     wanted = np.ceil(by_scale.transform("count") * top_pct / EVERYTHING_PCT)
     best: NDArray[np.bool_] = (rank <= wanted).to_numpy(dtype=bool)

@@ -15,7 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dashboards import theme
-from storage.columns import COMPLETED, FLOPS, LOSS, PARAMS, RUN_ID, SECONDS, STATUS, TOKENS
+from scaling.scales import scale_numbers
+from storage.columns import COMPLETED, FLOPS, LOSS, RUN_ID, SECONDS, STATUS
 from storage.curves import Curve
 
 Array = NDArray[np.float64]
@@ -95,7 +96,7 @@ def measure(
     loss = pd.Series(then[0], index=runs.index)
     value = loss
     if objective.relative:
-        best = loss.groupby([runs[PARAMS], runs[TOKENS]], sort=False).transform("min")
+        best = loss.groupby(scale_numbers(runs), sort=False).transform("min")
         value = 100 * (loss / best - 1)
     return runs.assign(
         **{OBJECTIVE: value, LOSS_THEN: loss, FLOPS_THEN: then[1], SECONDS_THEN: then[2]}

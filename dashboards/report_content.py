@@ -14,6 +14,7 @@ from scaling.law import Law
 from scaling.loss_laws.law import LossLaw
 from scaling.prediction import Prediction
 from scaling.rules import Adjustment
+from scaling.scales import on_common_scales
 from storage.columns import COMPLETED, DIVERGED, FLOPS, LOSS, PARAMS, STATUS, TOKENS
 from storage.curves import Curve
 
@@ -89,7 +90,8 @@ def _scales(runs: pd.DataFrame) -> pd.DataFrame:
     )[(completed | (runs[STATUS] == DIVERGED)).to_numpy()]
     counts = {"runs": "sum", "diverged": "sum", "best_loss": "min"}
     return (
-        told.groupby([PARAMS, TOKENS], as_index=False)
+        on_common_scales(told)
+        .groupby([PARAMS, TOKENS], as_index=False)
         .agg(counts)
         .assign(flops=lambda scales: 6.0 * scales[PARAMS] * scales[TOKENS])
         .sort_values(FLOPS, kind="stable", ignore_index=True)

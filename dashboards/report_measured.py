@@ -13,6 +13,7 @@ from dashboards.objective import LOSS_THEN, Objective, measure
 from dashboards.report_content import ReportContent
 from dashboards.report_parts import Section, Table, panel
 from dashboards.settings import Setting, varying_settings
+from scaling.scales import scale_numbers
 from storage.columns import FLOPS, LOSS, PARAMS, RUN_ID, TOKENS
 
 BEST_OF_ALL = 8
@@ -31,7 +32,7 @@ def best_runs(content: ReportContent) -> Section | None:
     n_scales = int((content.scales["runs"] > 0).sum())
     best = (
         known.sort_values([FLOPS, PARAMS, TOKENS, LOSS], kind="stable")
-        .groupby([PARAMS, TOKENS], sort=False)
+        .pipe(lambda runs: runs.groupby(scale_numbers(runs), sort=False))
         .head(max(BEST_OF_ALL // n_scales, 1))
     )
     rows = [

@@ -18,6 +18,7 @@ import yaml
 from numpy.typing import NDArray
 
 from dashboards import theme
+from scaling.scales import scale_numbers
 from storage.columns import (
     BATCH_TOKENS,
     COLUMNS,
@@ -144,7 +145,7 @@ def varying_settings(runs: pd.DataFrame, spec_texts: Iterable[str] = ()) -> tupl
     spec_texts : the sweep files of these runs, as far as they have any.
     """
     kinds = _stated_kinds(spec_texts)
-    scale = runs.groupby([PARAMS, TOKENS], sort=False).ngroup().to_numpy()
+    scale = scale_numbers(runs)
     order = {column.name: place for place, column in enumerate(COLUMNS)}
     names = sorted(
         (name for name in runs.columns if name not in NO_SETTINGS),

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from dashboards import theme
-from scaling.gaps import setting_gap
+from scaling.gaps import setting_gap, shows_gaps
 from scaling.law import Law
 from scaling.prediction import Interval, Target
 from scaling.selection import usable
@@ -81,7 +81,7 @@ def get_transfer_cost(law: Law, runs: pd.DataFrame, settings: Sequence[str]) -> 
             float(outcome.regret_high[0]),
         ),
         measured_pct=setting_gap(kept[at_target], {**best, **moved}).nearest_pct
-        if at_target.any()
+        if shows_gaps(kept[at_target], law.settings)
         else math.nan,
     )
 

@@ -181,9 +181,11 @@ def _plan(source: RunSource, law: Law, target: Question, db: str) -> pd.DataFram
 def checks_of(law: Law, runs: pd.DataFrame) -> list[HeldOut]:
     """Check a law on each scale of runs that it was not fitted to."""
     from scaling.backtest import held_out
+    from scaling.scales import on_common_scales
     from storage.columns import PARAMS, TOKENS
 
-    return [held_out(law, group) for _, group in runs.groupby([PARAMS, TOKENS, *law.shape_axes])]
+    of_scales = on_common_scales(runs).groupby([PARAMS, TOKENS, *law.shape_axes])
+    return [held_out(law, group) for _, group in of_scales]
 
 
 def mean_gaps(scores: pd.DataFrame) -> pd.DataFrame:
@@ -194,7 +196,7 @@ def mean_gaps(scores: pd.DataFrame) -> pd.DataFrame:
     gaps = ["nearest_gap_pct", "quadratic_gap_pct"]
     grouped = scores.groupby("law", sort=False)
     means = grouped[gaps].mean()
-    means.insert(0, "scales", grouped.size())
+    means.insert(0, "scales", grouped[gaps[0]].count())
     means["in_range"] = grouped["in_range"].agg(_count_known)
     means["second_hand"] = grouped["second_hand"].first()
     return means.reset_index().sort_values("nearest_gap_pct", kind="stable", ignore_index=True)

@@ -47,8 +47,15 @@ def check_document(check: TransferCheck) -> dict[str, object]:
                 "regret_pct": asdict(basin.regret_pct),
                 "tolerance_pct": basin.tolerance_pct,
                 "edges": list(basin.edges),
+                "diverges_from": basin.diverges_from,
                 "optima": [
-                    {"size": one.size, "lr": one.lr, "loss": one.loss, "at_edge": one.at_edge}
+                    {
+                        "size": one.size,
+                        "lr": one.lr,
+                        "loss": one.loss,
+                        "at_edge": one.at_edge,
+                        "diverged": list(one.diverged),
+                    }
                     for one in basin.basins
                 ],
             }
@@ -98,14 +105,14 @@ def print_check(check: TransferCheck) -> None:
 def _print_basin(basin: BasinCheck) -> None:
     import pandas as pd
 
-    from scaling.transfer_words import held_words
+    from scaling.transfer_words import basin_note, held_words
 
     rows = pd.DataFrame(
         {
             "size": one.size,
             "lr": one.lr,
             "loss": one.loss,
-            "edge": "at the edge of the rates" if one.at_edge else "",
+            "note": basin_note(one),
         }
         for one in basin.basins
     )
@@ -113,7 +120,7 @@ def _print_basin(basin: BasinCheck) -> None:
         Cell("size", basin.axis, output.whole, right=True),
         Cell("lr", "best lr", output.rate, right=True),
         Cell("loss", show=output.loss, right=True),
-        Cell("edge", ""),
+        Cell("note", ""),
     )
     title = f"Best learning rate by {basin.axis}{held_words(basin)}"
     output.stdout().print(frame_table(rows, cells, title=title))

@@ -17,14 +17,16 @@ import pandas as pd
 
 from scaling.errors import LawError, MissingRunsError
 from scaling.law import Law
+from scaling.law_prediction import check_batch
 from scaling.prediction import Interval, Prediction
-from scaling.rules import Adjustment, adamw_timescale, hold_timescale, square_root_batch_rule
+from scaling.rules import Adjustment, adamw_timescale, batch_rule, hold_timescale
 from storage.columns import (
     BATCH_TOKENS,
     BETA1,
     BETA2,
     EPS,
     LR,
+    OPTIMIZER,
     PARAMS,
     TOKENS,
     WEIGHT_DECAY,
@@ -71,13 +73,15 @@ def answer(
     width, depth : the target's, where the law stands on them; see `scaling.law.Law.predict`.
     level : coverage of the intervals.
     batch_tokens : the batch that the target will have; the law's, or that of the runs, if None.
+        Where the runs have one batch, the rate is moved by the rule that their optimizer follows.
     weight_decay : that the target will have, where the law places it; the law's if None.
     decay : the weight decay of the runs; that of their column where it has one value, if None.
 
     Raises
     ------
     MissingRunsError : a rule needs the runs, and they are not at hand.
-    LawError : a batch or a decay that these runs leave no rule for, or a value that makes no sense.
+    LawError : a batch or a decay that these runs leave no rule for, a batch larger than the whole
+        training, or a value that makes no sense.
     """
     if batch_tokens is not None and not (math.isfinite(batch_tokens) and batch_tokens > 0):
         raise LawError(f"batch_tokens is {batch_tokens}; it must be a positive number")
@@ -99,7 +103,8 @@ def answer(
 
 
 def _moved(prediction: Prediction, runs: pd.DataFrame | None, batch_tokens: float) -> Answer:
-    """Move the optimum of runs of one batch to another batch."""
+    """Move the optimum of runs of one batch to another batch, by their optimizer's rule."""
+    check_batch(batch_tokens, prediction.target.tokens)
     if runs is None:
         raise MissingRunsError(
             f"law '{prediction.law.name}' knows no batches, and the runs that would tell theirs "
@@ -111,8 +116,12 @@ def _moved(prediction: Prediction, runs: pd.DataFrame | None, batch_tokens: floa
             "batch_tokens: the runs have a few batches, too few to fit and too many for a rule; "
             "give runs of one batch, or of three and more"
         )
+    if batch_tokens == tuned:
+        return Answer(prediction)
     best = prediction.optimum[LR]
-    rule = square_root_batch_rule(
+    optimizers = text_values(runs, OPTIMIZER)
+    rule = batch_rule(
+        optimizers,
         batch_tokens / tuned,
         lr=best.value,
         beta1=only_value(runs, BETA1),
@@ -124,6 +133,8 @@ def _moved(prediction: Prediction, runs: pd.DataFrame | None, batch_tokens: floa
         f"{batch_tokens:,.0f} by the {rule.rule} ({rule.source}); loss and regret are those of "
         "the runs' batch"
     )
+    if not optimizers:
+        note += "; the runs do not name their optimizer: the rule is Adam's"
     factor = asdict(rule)["values"][LR] / best.value
     moved = {**prediction.optimum, LR: _times(best, factor)}
     notes = (*prediction.notes, note)
@@ -205,6 +216,11 @@ def only_value(runs: pd.DataFrame, column: str) -> float | None:
         return None
     values = runs[column].unique().tolist()
     return float(values[0]) if len(values) == 1 and math.isfinite(values[0]) else None
+
+
+def text_values(runs: pd.DataFrame, column: str) -> list[str]:
+    """Return the different texts that runs have in a column, sorted; none where they lack it."""
+    return sorted(set(runs[column].dropna()) - {""}) if column in runs.columns else []
 
 
 def _times(interval: Interval, factor: float) -> Interval:

@@ -13,10 +13,11 @@ from scipy.spatial import KDTree
 from scaling.axes import shape_axes
 from scaling.errors import InsufficientDataError, LawError
 from scaling.fitting import fit_law
-from scaling.gaps import setting_gap
+from scaling.gaps import LEAST_SETTINGS, comparable, setting_gap, shows_gaps
 from scaling.law import Law
 from scaling.published import PUBLISHED, silent_laws
 from scaling.published_law import experts_of, situation
+from scaling.scales import is_same_scale
 from scaling.selection import scale_table, usable
 from storage.columns import LOSS, LR, PARAMS, TOKENS
 
@@ -68,8 +69,8 @@ def held_out(law: Law, runs: pd.DataFrame) -> HeldOut:
         )
     params, tokens, *rest = (float(value) for value in scales.iloc[0])
     shape = dict(zip(keys[2:], rest, strict=True))
-    seen = law.scales[keys].to_numpy(dtype=float)
-    if (seen == (params, tokens, *rest)).all(axis=1).any():
+    here = np.array([params, tokens, *rest])
+    if any(is_same_scale(seen, here) for seen in law.scales[keys].to_numpy(dtype=float)):
         raise LawError(
             f"the law was fitted to runs of N = {params:.4g}, D = {tokens:.4g}: "
             "checking it there would prove nothing"
@@ -108,10 +109,11 @@ class LeftOut:
     scales: pd.DataFrame
 
     def checks(self) -> tuple[HeldOut, ...]:
-        """Check the law at each scale that was left out, by compute."""
+        """Check the law at each scale that was left out and shows gaps, by compute."""
         keys = _keys(self.runs, self.law.axes)
         alone = (_rows_of(self.runs, self.scales.iloc[[i]], keys) for i in range(len(self.scales)))
-        return tuple(held_out(self.law, rows) for rows in alone)
+        judged = (rows for rows in alone if shows_gaps(rows, self.law.settings))
+        return tuple(held_out(self.law, rows) for rows in judged)
 
     def scores(self) -> pd.DataFrame:
         """Score every law on the scales that were left out; see `backtest`."""
@@ -131,7 +133,8 @@ def leave_out(
 
     Raises
     ------
-    InsufficientDataError : too few scales are left to fit to.
+    InsufficientDataError : too few scales are left to fit to, or those left out have too few
+        settings to measure what one costs.
     """
     kept = usable(runs)
     shape = shape_axes(axes or ())
@@ -141,8 +144,19 @@ def leave_out(
             f"cannot hold out {hold_out} of {len(scales)} scales: at least one must be held out "
             "and two left to fit to"
         )
-    fitted = _rows_of(kept, scales.iloc[:-hold_out], [PARAMS, TOKENS, *shape])
-    return LeftOut(fit_law(fitted, axes=axes), fitted, kept, scales.iloc[-hold_out:])
+    keys = [PARAMS, TOKENS, *shape]
+    fitted = _rows_of(kept, scales.iloc[:-hold_out], keys)
+    left = LeftOut(fit_law(fitted, axes=axes), fitted, kept, scales.iloc[-hold_out:])
+    if not left.checks():
+        largest = scales.iloc[-1]
+        names = ", ".join(left.law.settings)
+        raise InsufficientDataError(
+            "what a setting costs cannot be seen on the scales left out "
+            f"(N = {largest[PARAMS]:.4g}, D = {largest[TOKENS]:.4g}): fewer than {LEAST_SETTINGS} "
+            f"settings ({names}), all above zero, were measured there; leave out more scales, or "
+            "add runs"
+        )
+    return left
 
 
 def backtest(
@@ -158,7 +172,8 @@ def backtest(
     -------
     DataFrame, a row for each law and held-out scale: law, params, tokens, width and depth as far as
     the law stands on them, lr, batch_tokens (what
-    it recommends, NaN where silent), nearest_gap_pct, quadratic_gap_pct (see `scaling.gaps`),
+    it recommends, NaN where silent), nearest_gap_pct, quadratic_gap_pct (see `scaling.gaps`; NaN
+    where the runs of the scale do not show them),
     in_range (whether the scale is one that a published law was fitted to; None where that is not
     known, or the law is one's own) and second_hand (whether its constants are). Laws are this one,
     each published law, and the constant that is best on the fitted scales. Where a published law
@@ -191,6 +206,7 @@ def best_constant(
     Candidates are the settings of the runs themselves, judged at every scale, runs that agree in
     `keys`, by the measured run nearest to them.
     """
+    runs = comparable(runs, names)
     groups = [group for _, group in runs.groupby(list(keys))]
     candidates = runs[list(names)].drop_duplicates().to_numpy(dtype=float)
     total = np.zeros(len(candidates))
@@ -249,7 +265,10 @@ def _score(
         ]
         for name, optimum, in_range, second_hand in recommended:
             judged = {key: value for key, value in optimum.items() if key in names}
-            gap = setting_gap(group, {key: judged.get(key, constant[key]) for key in names})
+            nearest_pct, quadratic_pct = math.nan, math.nan
+            if shows_gaps(group, names):
+                gap = setting_gap(group, {key: judged.get(key, constant[key]) for key in names})
+                nearest_pct, quadratic_pct = gap.nearest_pct, gap.quadratic_pct
             rows.append(
                 {
                     "law": name,
@@ -257,8 +276,8 @@ def _score(
                     TOKENS: tokens,
                     **shape,
                     **{key: judged.get(key, np.nan) for key in names},
-                    "nearest_gap_pct": gap.nearest_pct,
-                    "quadratic_gap_pct": gap.quadratic_pct,
+                    "nearest_gap_pct": nearest_pct,
+                    "quadratic_gap_pct": quadratic_pct,
                     "in_range": in_range,
                     "second_hand": second_hand,
                 }

@@ -3,7 +3,7 @@
 Of runs over several learning rates at several sizes, all else equal: a parabola through the best
 rate of each size and its two neighbours places the optimum. The *drift* is by how many octaves it
 moves as the size doubles; the *regret* is the loss paid at the largest size for using the smallest
-size's optimum, in %.
+size's optimum, in %. What counts as diverged, and what that tells, is in `scaling.basin`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import dropwhile
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from scaling.basin import Basin, fit_basin, or_nan, or_none
 from scaling.coordinate_slopes import seed_interval
 from scaling.errors import InsufficientDataError
 from scaling.prediction import Interval
@@ -64,38 +66,6 @@ TOKENS_PER_PARAM: Final = "tokens_per_param"
 
 
 @dataclass(frozen=True)
-class Basin:
-    """Loss against learning rate at one size.
-
-    Attributes
-    ----------
-    size : on the check's axis.
-    lrs, losses : ascending rates, and the mean loss of the seeds, nats a token; a rate at which a
-        seed diverged is left out.
-    lr, loss : at the minimum of the parabola.
-    at_edge : whether the best rate has a neighbour on one side only: it stands for the optimum
-        then, which may lie beyond.
-    """
-
-    size: float
-    lrs: tuple[float, ...]
-    losses: tuple[float, ...]
-    lr: float
-    loss: float
-    at_edge: bool
-
-    def loss_at(self, lr: float) -> float:
-        """Return the loss at a rate: on the parabola, and on straight lines where that ends."""
-        x, y = np.log2(self.lrs), np.array(self.losses)
-        best = int(y.argmin())
-        at = math.log2(lr)
-        if not self.at_edge and x[best - 1] <= at <= x[best + 1]:
-            curvature, _, _ = _parabola(x[best - 1 : best + 2], y[best - 1 : best + 2])
-            return self.loss + curvature * (at - math.log2(self.lr)) ** 2
-        return float(np.interp(at, x, y))
-
-
-@dataclass(frozen=True)
 class BasinCheck:
     """How the optimum moves along one axis of size, all else equal.
 
@@ -105,10 +75,13 @@ class BasinCheck:
     held : what else was equal and tells this check from others of the same runs.
     basins : from the smallest size to the largest.
     octaves : by how much the best rate moves a doubling, by least squares over all sizes.
-    regret_pct : at the largest size, for the smallest size's best rate, in % of loss.
+    regret_pct : at the largest size, for the smallest size's best rate, in % of loss. Infinite
+        where the largest size diverges there, NaN where it diverged at each of its rates and the
+        smallest size's is lower than those.
     tolerance_pct : the largest regret that passes.
 
-    The intervals are from the spread of the seeds; their ends are NaN where there is one seed.
+    The intervals are from the spread of the seeds; their ends are NaN where there is one seed, or
+    one at which the value is not finite. The drift is NaN where only one size has losses.
     """
 
     axis: str
@@ -120,40 +93,59 @@ class BasinCheck:
 
     @property
     def edges(self) -> tuple[float, ...]:
-        """The sizes whose best rate is the lowest or the highest one that was tried."""
-        return tuple(basin.size for basin in self.basins if basin.at_edge)
+        """The sizes whose best rate is the lowest or the highest one that was tried.
+
+        One next to a rate that diverged is none of them: wider rates would not tell more.
+        """
+        return tuple(basin.size for basin in self.basins if basin.outermost)
+
+    @property
+    def diverges_from(self) -> float | None:
+        """The rate that tells that the largest size diverges at the smallest's best; or None."""
+        return self.basins[-1].divergence_at(self.basins[0].lr)
+
+    @property
+    def at_least(self) -> bool:
+        """Whether more than `regret_pct` may be paid, by too few rates of the largest size."""
+        largest = self.basins[-1]
+        return largest.at_edge or not largest.surrounds(self.basins[0].lr)
 
     @property
     def holds(self) -> bool | None:
-        """Whether the smallest size's rate serves the largest; None where the rates end too soon.
+        """Whether the smallest size's rate serves the largest; None where the rates do not tell.
 
-        What is paid at least is known also where the largest size's optimum lies beyond its rates.
+        It does not where the largest diverges, unless the smallest size's optimum may lie below
+        all of its rates. What is paid at least is known also where the largest size's optimum, or
+        the rate itself, lies beyond the rates at which the largest has losses.
         """
-        if self.basins[0].at_edge:
+        smallest = self.basins[0]
+        may_be_lower = smallest.at_edge and smallest.lr == smallest.lrs[0]
+        if self.diverges_from is not None and not may_be_lower:
+            return False
+        if smallest.at_edge:
             return None
         if self.regret_pct.value > self.tolerance_pct:
             return False
-        return None if self.basins[-1].at_edge else True
+        return None if self.at_least else True
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the check as plain data that `from_dict` takes back; a missing end is None."""
+        """Return the check as plain data that `from_dict` takes back; None for NaN and infinity."""
         document = asdict(self)
         for name in ("octaves", "regret_pct"):
-            document[name] = [_or_none(end) for end in document[name].values()]
-        return document
+            document[name] = [or_none(end) for end in document[name].values()]
+        return document | {"basins": [one.to_dict() for one in self.basins]}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> BasinCheck:
         """Rebuild a check from `to_dict`."""
-        intervals = {
-            name: Interval(*(math.nan if end is None else end for end in document[name]))
-            for name in ("octaves", "regret_pct")
-        }
-        basins = tuple(
-            Basin(**{**basin, "lrs": tuple(basin["lrs"]), "losses": tuple(basin["losses"])})
-            for basin in document["basins"]
+        octaves, regret = (
+            Interval(*map(or_nan, document[name])) for name in ("octaves", "regret_pct")
         )
-        return cls(**{**document, "basins": basins, **intervals})
+        basins = tuple(map(Basin.from_dict, document["basins"]))
+        if math.isnan(regret.value):
+            regret = replace(regret, value=_regret_pct(basins))
+        read = {"basins": basins, "octaves": octaves, "regret_pct": regret}
+        return cls(**{**document, **read})
 
 
 def check_basins(
@@ -177,7 +169,8 @@ def check_basins(
     Raises
     ------
     InsufficientDataError
-        Where no two sizes have three learning rates each with the rest equal.
+        Where no two sizes have three learning rates each with the rest equal, or all runs of the
+        smaller one diverged.
     """
     ended = runs[runs[STATUS].isin((COMPLETED, DIVERGED))]
     shape = [axis for axis in (WIDTH, DEPTH) if axis in ended and _varies(ended[axis])]
@@ -194,7 +187,8 @@ def check_basins(
     if not found:
         raise InsufficientDataError(
             f"the basin check needs {LEAST_RATES} learning rates at each of two sizes, all else "
-            "equal; these runs have none such: run a grid over lr at two widths or more"
+            "equal, and losses at the smaller; these runs have none such: run a grid over lr at "
+            "two widths or more"
         )
     return tuple(found)
 
@@ -234,34 +228,11 @@ def _plain(value: Hashable) -> float | str:
 
 
 def _basins(runs: pd.DataFrame, axis: str) -> Iterator[Basin]:
-    """Give the basin of every size that has rates enough, by size."""
-    for size in np.unique(runs[axis]):
-        of_size = runs[runs[axis] == size]
-        losses = of_size.groupby(LR)[LOSS].mean(skipna=False).dropna()
-        if len(losses) >= LEAST_RATES:
-            lrs = losses.index.to_numpy(dtype=float)
-            yield _basin(float(size), lrs, losses.to_numpy(dtype=float))
-
-
-def _basin(size: float, lrs: np.ndarray, losses: np.ndarray) -> Basin:
-    best = int(losses.argmin())
-    at_edge = best in (0, len(losses) - 1)
-    lr, loss = float(lrs[best]), float(losses[best])
-    if not at_edge:
-        near = slice(best - 1, best + 2)
-        _, at, loss = _parabola(np.log2(lrs[near]), losses[near])
-        lr = 2.0**at
-    return Basin(size, tuple(lrs.tolist()), tuple(losses.tolist()), lr, loss, at_edge)
-
-
-def _parabola(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """Return curvature, place and height of the minimum through three points, the middle lowest."""
-    left, right = (y[1] - y[0]) / (x[1] - x[0]), (y[2] - y[1]) / (x[2] - x[1])
-    curvature = float((right - left) / (x[2] - x[0]))
-    if curvature <= 0:  # three equal losses
-        return 0.0, float(x[1]), float(y[1])
-    at = float((x[0] + x[1]) / 2 - left / (2 * curvature))
-    return curvature, at, float(y[1] - curvature * (x[1] - at) ** 2)
+    """Give the basin of every size that has rates enough, by size, from the first with a loss."""
+    of_sizes = ((float(size), runs[runs[axis] == size]) for size in np.unique(runs[axis]))
+    losses = ((size, table.groupby(LR)[LOSS].mean(skipna=False)) for size, table in of_sizes)
+    basins = (fit_basin(size, by_lr) for size, by_lr in losses if len(by_lr) >= LEAST_RATES)
+    return dropwhile(lambda basin: not basin.losses, basins)
 
 
 def _check(
@@ -278,22 +249,29 @@ def _check(
         for _, of_seed in (group.groupby(SEED) if SEED in group else ())
         if len(own := tuple(_basins(of_seed, axis))) == len(basins)
     ]
-    drift = seed_interval(octaves, [_octaves(own) for own in by_seed], level=level)
-    paid = seed_interval(regret, [_regret_pct(own) for own in by_seed], level=level)
+    drift = _interval(octaves, [_octaves(own) for own in by_seed], level)
+    paid = _interval(regret, [_regret_pct(own) for own in by_seed], level)
     not_below_zero = replace(paid, low=float(np.maximum(paid.low, 0.0)))  # NaN stays
     return BasinCheck(axis, held, basins, drift, not_below_zero, tolerance_pct)
 
 
+def _interval(value: float, by_seed: Sequence[float], level: float) -> Interval:
+    if not np.isfinite([value, *by_seed]).all():
+        return Interval(value, math.nan, math.nan)
+    return seed_interval(value, by_seed, level=level)
+
+
 def _octaves(basins: Sequence[Basin]) -> float:
-    sizes = np.log2([basin.size for basin in basins])
-    rates = np.log2([basin.lr for basin in basins])
+    known = [basin for basin in basins if basin.losses]
+    if len(known) < 2:
+        return math.nan
+    sizes = np.log2([basin.size for basin in known])
+    rates = np.log2([basin.lr for basin in known])
     centred = sizes - sizes.mean()
     return float(centred @ rates / np.square(centred).sum())
 
 
 def _regret_pct(basins: Sequence[Basin]) -> float:
-    return 100 * (basins[-1].loss_at(basins[0].lr) / basins[-1].loss - 1)
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    smallest, largest = basins[0], basins[-1]
+    paid = largest.loss_at(smallest.lr)
+    return math.inf if math.isinf(paid) else 100 * (paid / largest.loss - 1)

@@ -281,9 +281,10 @@ def _choose(
         learnt = state.covariance @ rows  # (n_draws, p, n_candidates)
         own = 1 / precision + (rows * learnt).sum(axis=1)
         gain = (0.5 * ((state.readout @ learnt) ** 2).sum(axis=1) / own).mean(axis=0)
-        best = int(np.where(left, gain / cost, -np.inf).argmax())
-        if gain[left].max() < WORTHWHILE * before:
+        worth = left & (gain >= WORTHWHILE * before)
+        if not worth.any():
             break
+        best = int(np.where(worth, gain / cost, -np.inf).argmax())
         step = learnt[:, :, best]
         state = _State(
             state.covariance - step[:, :, None] * step[:, None] / own[:, best, None, None],

@@ -5,8 +5,9 @@
 
 Beside each number stands where it comes from: predicted, by a rule, as in the runs, or given by
 whoever asks. A number that nobody told, such as the length of a warm-up, is left out, and the
-framework's own default holds. Names of keys were checked in the frameworks' own files or
-published configurations (see `FRAMEWORKS`); frameworks change, so read the text before it is run.
+framework's own default holds; the heading names these, and known ones that the framework has no
+key for. Names of keys were checked in the frameworks' own files or published configurations (see
+`FRAMEWORKS`); frameworks change, so read the text before it is run.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from typing import Final, NamedTuple
 
 from scaling.errors import LawError
 from scaling.evidence import setting_name
-from scaling.planned_training import GIVEN, Number, PlannedTraining, rounding
+from scaling.planned_training import GIVEN, Number, PlannedTraining, overdone_decay, rounding
 from storage.columns import BETA1, BETA2, EPS, WARMUP_TOKENS, WEIGHT_DECAY
 
 # What a framework writes: (key, number, how it is written); a key without a number is left out.
 Line = tuple[str, Number | None, Callable[[float], str]]
+
+CONTEXT: Final = "context"  # tokens of a sequence
+TORCH_BETAS: Final = (0.9, 0.999)  # defaults of torch.optim.AdamW
 
 
 def _whole(value: float) -> str:
@@ -46,14 +50,25 @@ def _given(value: float) -> Number:
     return Number(value, GIVEN)
 
 
+def _betas(run: PlannedTraining, pair: str) -> Line:
+    """Return the betas as torch takes them, both or none: beside a known one, torch's own other."""
+    if run.beta1 is None and run.beta2 is None:
+        return ("betas", None, _exact)
+    first, second = (
+        Number(default, "torch's own") if beta is None else beta
+        for beta, default in zip((run.beta1, run.beta2), TORCH_BETAS, strict=True)
+    )
+    origin = first.origin
+    if second.origin != origin:
+        origin = f"beta1 {first.origin}, beta2 {second.origin}"
+    text = pair.format(_exact(first.value), _exact(second.value))
+    return ("betas", Number(first.value, origin), lambda _: text)
+
+
 def _pytorch(run: PlannedTraining) -> str:
-    betas = None
-    if run.beta1 is not None and run.beta2 is not None:
-        betas = Number(run.beta1.value, run.beta2.origin)
-        second = run.beta2.value
     lines: list[Line] = [
         ("lr", run.lr, _rate),
-        ("betas", betas, lambda first: f"({first:g}, {second:g})"),
+        _betas(run, "({}, {})"),
         ("eps", run.eps, _exact),
         ("weight_decay", run.weight_decay, _rate),
     ]
@@ -152,7 +167,12 @@ def _litgpt(run: PlannedTraining) -> str:
         ("max_tokens", _given(run.prediction.target.tokens), _whole),
         ("lr_warmup_steps", run.warmup_steps, _whole),
     ]
-    optimizer: list[Line] = [("lr", run.lr, _rate), ("weight_decay", run.weight_decay, _rate)]
+    optimizer: list[Line] = [
+        ("lr", run.lr, _rate),
+        ("weight_decay", run.weight_decay, _rate),
+        _betas(run, "[{}, {}]"),
+        ("eps", run.eps, _exact),
+    ]
     body = [
         "train:",
         *_written(train, "  {key}: {value}  # {origin}"),
@@ -161,9 +181,6 @@ def _litgpt(run: PlannedTraining) -> str:
         "  init_args:",
         *_written(optimizer, "    {key}: {value}  # {origin}"),
     ]
-    if run.beta1 is not None and run.beta2 is not None:
-        betas = f"[{run.beta1.value:g}, {run.beta2.value:g}]"
-        body.append(f"    betas: {betas}  # {run.beta2.origin}")
     return "\n".join(body)
 
 
@@ -188,20 +205,26 @@ class Framework(NamedTuple):
     language : of the text, as highlighters name it.
     checked : where its keys were read.
     write : the text, without its heading.
+    lacks : names of numbers that the text has no key for.
     """
 
     title: str
     language: str
     checked: str
     write: Callable[[PlannedTraining], str]
+    lacks: tuple[str, ...] = ()
 
 
 FRAMEWORKS: Final[dict[str, Framework]] = {
     "pytorch": Framework("PyTorch", "python", "torch.optim.AdamW", _pytorch),
     "huggingface": Framework(
-        "Hugging Face", "python", "TrainingArguments of transformers", _hugging_face
+        "Hugging Face",
+        "python",
+        "TrainingArguments of transformers",
+        _hugging_face,
+        lacks=(CONTEXT,),
     ),
-    "nanogpt": Framework("nanoGPT", "python", "train.py of nanoGPT", _nanogpt),
+    "nanogpt": Framework("nanoGPT", "python", "train.py of nanoGPT", _nanogpt, lacks=(EPS,)),
     "torchtitan": Framework("torchtitan", "toml", "job_config.py of torchtitan, 2025", _torchtitan),
     "megatron": Framework(
         "Megatron-LM", "bash", "published launch scripts of Megatron-LM", _megatron
@@ -240,19 +263,22 @@ def _heading(framework: Framework, run: PlannedTraining) -> Iterator[str]:
         f"{run.devices} device{'s' * (run.devices > 1)}, {run.device_batch} "
         f"sequence{'s' * (run.device_batch > 1)} of {run.context:,} tokens each at a time"
     )
-    left_out = [
-        setting_name(name)
-        for name, number in (
-            (WEIGHT_DECAY, run.weight_decay),
-            (BETA1, run.beta1),
-            (BETA2, run.beta2),
-            (EPS, run.eps),
-            (WARMUP_TOKENS, run.warmup_tokens),
-        )
-        if number is None
-    ]
-    if left_out:
+    numbers = {
+        WEIGHT_DECAY: run.weight_decay,
+        BETA1: run.beta1,
+        BETA2: run.beta2,
+        EPS: run.eps,
+        WARMUP_TOKENS: run.warmup_tokens,
+        CONTEXT: _given(run.context),
+    }
+    if left_out := [setting_name(name) for name, number in numbers.items() if number is None]:
         yield f"not known here, the framework's own: {', '.join(left_out)}"
+    if without_key := [
+        f"{setting_name(name)} {number.value:.12g} ({number.origin})"
+        for name in framework.lacks
+        if (number := numbers[name]) is not None
+    ]:
+        yield f"known, but without a key here, set it yourself: {', '.join(without_key)}"
     yield "schedule: the one that the runs had; the law is one of peak rates under it"
-    for caution in (*run.cautions, *rounding(run)):
+    for caution in (*run.cautions, *rounding(run), *overdone_decay(run)):
         yield f"caution: {caution}"

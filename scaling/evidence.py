@@ -75,17 +75,37 @@ def axis_warnings(kept: pd.DataFrame, scales: pd.DataFrame, axes: Sequence[str])
     return warnings
 
 
-def edge_warning(kept: pd.DataFrame, keys: Sequence[str], name: str) -> str | None:
-    """Name a setting whose best value lies at the edge of what was tried, at most scales."""
-    at_edge, judged = 0, 0
-    for _, group in kept.groupby(list(keys)):
+def edge_warning(
+    kept: pd.DataFrame, diverged: pd.DataFrame, keys: Sequence[str], name: str
+) -> str | None:
+    """Name a setting whose best value lies at the edge of what was tried, at most scales.
+
+    Where runs `diverged` beyond the edge, the optimum is not outside of what was tried, but it has
+    only one side in the losses.
+    """
+    beyond = {scale: group[name] for scale, group in diverged.groupby(list(keys))}
+    none = pd.Series(dtype=float)
+    at_edge, at_cliff, judged = 0, 0, 0
+    for scale, group in kept.groupby(list(keys)):
+        low, high = group[name].min(), group[name].max()
         if group[name].nunique() < MIN_VALUES:
             continue
         judged += 1
         best = group[name].iloc[int(group[LOSS].to_numpy().argmin())]
-        at_edge += best in (group[name].min(), group[name].max())
-    if at_edge * 2 <= judged:
+        lost = beyond.get(scale, none)
+        is_cliff = bool(
+            (best == high and (lost > high).any()) or (best == low and (lost < low).any())
+        )
+        at_cliff += is_cliff
+        at_edge += not is_cliff and best in (low, high)
+    if (at_edge + at_cliff) * 2 <= judged:
         return None
+    if at_cliff > at_edge:
+        return (
+            f"the best {setting_name(name)} is the last before runs diverged at {at_cliff} of "
+            f"{judged} scales: its optimum has one side only in these losses; add runs between "
+            "the best and the first that diverged"
+        )
     return (
         f"the best {setting_name(name)} lies at the edge of what was tried at {at_edge} of "
         f"{judged} scales: its optimum may lie outside; widen the range"

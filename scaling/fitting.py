@@ -7,16 +7,17 @@ law.predict(params=7e9, tokens=1.4e11)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from scaling.axes import SIZE_AND_TOKENS, checked_axes, shape_axes
+from scaling.divergence import divergence_warning
 from scaling.law import Law
 from scaling.model_choice import FormScore, choose_axes, unusual_choice
 from scaling.problem import pose
-from scaling.selection import Selection, select
-from storage.columns import DIVERGED, LOSS, STATUS
+from scaling.scales import on_common_scales
+from scaling.selection import Selection, have_diverged, select
 
 
 def fit_law(
@@ -50,6 +51,7 @@ def fit_law(
     InsufficientDataError : the runs cannot carry a law; the message says what is lacking.
     LawError : a column is missing, or settings or axes are none that a law can have.
     """
+    runs = on_common_scales(runs)  # diverged ones too
     if axes is None:
         selection = select(runs, settings)
         forms = choose_axes(selection, try_shapes=try_shapes)
@@ -61,7 +63,7 @@ def fit_law(
     unusual = unusual_choice(forms)
     problem = pose(selection, chosen)
     best = problem.fit()
-    return Law(
+    law = Law(
         name=name,
         settings=selection.settings,
         axes=chosen,
@@ -74,16 +76,12 @@ def fit_law(
         warnings=selection.warnings if unusual is None else (*selection.warnings, unusual),
         forms=forms,
     )
+    diverging = divergence_warning(law, runs)
+    return law if diverging is None else replace(law, warnings=(diverging, *law.warnings))
 
 
 def _with_diverged(selection: Selection, runs: pd.DataFrame, keys: tuple[str, ...]) -> pd.DataFrame:
     """Count beside each fitted scale the runs of it that diverged."""
-    # A run that failed has no loss either, but says nothing of its setting.
-    diverged = (
-        runs[STATUS] == DIVERGED
-        if STATUS in runs.columns
-        else ~np.isfinite(runs[LOSS].to_numpy(dtype=float))
-    )
-    counts = runs.loc[diverged, list(keys)].astype(float).groupby(list(keys)).size()
+    counts = runs.loc[have_diverged(runs), list(keys)].astype(float).groupby(list(keys)).size()
     of_scales = pd.MultiIndex.from_frame(selection.scales[list(keys)].astype(float))
     return selection.scales.assign(diverged=counts.reindex(of_scales, fill_value=0).to_numpy())

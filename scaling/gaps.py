@@ -16,10 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from scaling.errors import InsufficientDataError
 from scaling.loss_surface import Array
 from storage.columns import LOSS
 
 QUADRATIC_WINDOW = 0.02
+LEAST_SETTINGS = 3
+"""Of fewer, the nearest to any setting is nearly always the best one: a gap of nothing would say
+nothing."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,30 @@ class QuadraticBasin:
         return 100 * math.expm1(0.5 * float(offset @ self.hessian @ offset))
 
 
+def comparable(runs: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return the runs whose settings can be near or far: those that are above zero."""
+    return runs[(runs[list(names)].astype(float) > 0).all(axis=1)]
+
+
+def shows_gaps(runs: pd.DataFrame, names: Sequence[str]) -> bool:
+    """Say whether finite runs of one scale are enough to measure what a setting costs."""
+    return len(comparable(runs, names)[list(names)].drop_duplicates()) >= LEAST_SETTINGS
+
+
 def setting_gap(runs: pd.DataFrame, setting: Mapping[str, float]) -> Gap:
-    """Measure a setting against the finite runs of one scale; `setting` names its columns."""
+    """Measure a setting against the finite runs of one scale; `setting` names its columns.
+
+    Raises
+    ------
+    InsufficientDataError : the runs have too few settings, see `shows_gaps`.
+    """
     names = list(setting)
+    if not shows_gaps(runs, names):
+        raise InsufficientDataError(
+            f"fewer than {LEAST_SETTINGS} settings ({', '.join(names)}) were measured here: what "
+            "one costs cannot be seen; add runs"
+        )
+    runs = comparable(runs, names)
     logs = np.log(runs[names].to_numpy(dtype=float))
     loss = runs[LOSS].to_numpy(dtype=float)
     wanted = np.log([setting[name] for name in names])

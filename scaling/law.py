@@ -168,7 +168,7 @@ class Law:
         ------
         LawError : a target or fixed setting that is not positive, a width or depth that the law
             needs and does not have or has no use for, a fixed setting that the law does not know,
-            or a level outside (0, 1).
+            a fixed batch larger than `tokens`, or a level outside (0, 1).
         """
         shape = {WIDTH: width, DEPTH: depth}
         return law_prediction.predict(

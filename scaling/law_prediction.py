@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,7 +22,7 @@ from scaling.prediction import (
     format_setting,
 )
 from scaling.shapes import complete_shape
-from storage.columns import FLOPS, PARAMS, TOKENS
+from storage.columns import BATCH_TOKENS, FLOPS, PARAMS, TOKENS
 
 if TYPE_CHECKING:
     from scaling.law import Law
@@ -56,6 +56,8 @@ def predict(
             f"the law cannot fix {unknown[0]!r}: its runs did not place it; it knows "
             f"{', '.join(law.settings)}"
         )
+    if BATCH_TOKENS in fixed:
+        check_batch(fixed[BATCH_TOKENS], tokens)
     if not 0 < level < 1:
         raise LawError(f"level is {level}; it must lie between 0 and 1, such as 0.9")
     scale, _ = law.log_scale(asked)
@@ -80,11 +82,17 @@ def predict(
         law=LawSummary(law.name, law.n_runs, law.n_scales),
         level=level,
         warnings=(*_warnings(optimum, extrapolation), *law.warnings),
-        notes=tuple(
-            _cost_of_fixing(law, name, value, best[0] - offset[0], height[0])
-            for name, value in fixed.items()
-        ),
+        notes=tuple(_costs_of_fixing(law, scale, fixed, best[0] - offset[0], height[0])),
     )
+
+
+def check_batch(batch_tokens: float, tokens: float) -> None:
+    """Raise LawError for a batch that is larger than the whole training."""
+    if batch_tokens > tokens:
+        raise LawError(
+            f"batch_tokens is {batch_tokens:,.0f}, more than the {tokens:,.0f} tokens of the whole "
+            "training; a step takes a part of them"
+        )
 
 
 def _best_at(
@@ -125,13 +133,32 @@ def _extrapolation(law: Law, target: Target) -> Extrapolation:
     )
 
 
-def _cost_of_fixing(law: Law, name: str, value: float, free: Array, height: float) -> str:
-    optimum = math.exp(free[law.settings.index(name)])
-    return (
-        f"{setting_name(name)} fixed at {format_setting(name, value)}: its own optimum is "
-        f"{format_setting(name, optimum)}, and fixing costs {100 * math.expm1(height):.2g} % "
-        "of loss"
-    )
+def _costs_of_fixing(
+    law: Law, scale: Array, fixed: Mapping[str, float], free: Array, together: float
+) -> Iterator[str]:
+    """Say what fixing each setting costs by itself, and where there are several, what all do.
+
+    Parameters
+    ----------
+    free : log settings of the optimum with none fixed, (n_settings,).
+    together : height of the best with all of them fixed, in log loss.
+    """
+    several = len(fixed) > 1
+    for name, value in fixed.items():
+        optimum = math.exp(free[law.settings.index(name)])
+        *_, height = _best_at(law, law.theta[None], scale, {name: value})
+        yield (
+            f"{setting_name(name)} fixed at {format_setting(name, value)}: its own optimum is "
+            f"{format_setting(name, optimum)}, and fixing {'it alone ' * several}costs "
+            f"{_loss_pct(height[0])}"
+        )
+    if several:
+        names = " and ".join(setting_name(name) for name in fixed)
+        yield f"fixing {names} together costs {_loss_pct(together)}"
+
+
+def _loss_pct(height: float) -> str:
+    return f"{100 * math.expm1(height):.2g} % of loss"
 
 
 def _interval(best: float, drawn: Array, level: float) -> Interval:

@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 
 import pandas as pd
 
-from scaling.adjusted import Answer, only_value
+from scaling.adjusted import Answer, only_value, text_values
 from scaling.errors import LawError
+from scaling.law_prediction import check_batch
 from scaling.prediction import Interval, Prediction, format_setting
 from storage.columns import (
     BATCH_TOKENS,
@@ -126,7 +127,8 @@ def plan_training(
 
     Raises
     ------
-    LawError : a number that is not positive, or nobody tells the batch.
+    LawError : a number that is not positive, nobody tells the batch, or it is larger than the
+        whole training.
     """
     settled = dict(given or {})
     if unknown := [name for name in settled if name not in GIVABLE]:
@@ -142,6 +144,7 @@ def plan_training(
             "neither the law nor the runs tell one batch, which a configuration needs; give it as "
             "batch_tokens"
         )
+    check_batch(batch.value, answered.prediction.target.tokens)
     lr = known.number(LR)
     assert lr is not None, "every law places the learning rate"
     return PlannedTraining(
@@ -193,19 +196,15 @@ def _cautions(runs: pd.DataFrame | None) -> Iterator[str]:
     """Say what of the runs the keys of a framework do not carry."""
     if runs is None:
         return
-    for optimizer in _texts(runs, OPTIMIZER):
+    for optimizer in text_values(runs, OPTIMIZER):
         if not optimizer.lower().startswith(ADAM):
             yield f"the runs were trained with {optimizer}; a rate of theirs is not AdamW's"
-    other = [name for name in _texts(runs, PARAMETRIZATION) if name != STANDARD]
+    other = [name for name in text_values(runs, PARAMETRIZATION) if name != STANDARD]
     if other:
         yield (
             f"the runs were parametrized by {' and '.join(other)}: the rate is the base rate; "
             "scale it and the init of each parameter as there"
         )
-
-
-def _texts(runs: pd.DataFrame, column: str) -> list[str]:
-    return sorted(set(runs[column].dropna()) - {""}) if column in runs.columns else []
 
 
 def rounding(run: PlannedTraining) -> Iterator[str]:
@@ -215,4 +214,16 @@ def rounding(run: PlannedTraining) -> Iterator[str]:
         yield (
             f"a batch of {tokens:,.0f} tokens stands for {run.batch_tokens.value:,.0f}: every "
             "device holds whole sequences; take fewer devices, fewer sequences or shorter ones"
+        )
+
+
+def overdone_decay(run: PlannedTraining) -> Iterator[str]:
+    """Say where the steps are so few that one's decay would take all of a weight away."""
+    if run.weight_decay is None:
+        return
+    taken = run.lr.value * run.weight_decay.value
+    if taken >= 1:
+        yield (
+            f"lr × weight decay is {taken:.3g}, so that each step would take all of a weight away; "
+            "take a smaller batch, for more steps"
         )

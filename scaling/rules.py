@@ -11,7 +11,9 @@ batch of AdamW's timescale are tokens.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from scaling.errors import LawError
 from storage.columns import BATCH_TOKENS, BETA1, BETA2, EPS, LR, TOKENS, WEIGHT_DECAY
@@ -21,6 +23,19 @@ GOYAL = "Goyal et al., arXiv 1706.02677"
 COMPLETE_P = "Complete(d)P, quoted second-hand"
 TIMESCALE = "AdamW timescale τ = B/(η·λ·D), arXiv 2405.13698"
 POWER_LINES = "Power Lines, arXiv 2505.13738"
+
+BATCH_RULES: Final[dict[str, Literal["square-root", "linear"]]] = {
+    "adam": "square-root",
+    "adamw": "square-root",
+    "rmsprop": "square-root",
+    "adabelief": "square-root",
+    "adafactor": "square-root",
+    "soap": "square-root",
+    "sgd": "linear",
+}
+"""Which batch rule an optimizer follows. The square-root rule was derived for RMSprop and Adam;
+AdamW, AdaBelief, Adafactor and SOAP, whose step is Adam's but for a detail, are taken to follow it.
+Of optimizers that are not here, such as Lion and Muon, no rule is known."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,46 @@ class Adjustment:
         """Return the adjusted value of a column; None where the rule says nothing of it."""
         found: dict[str, float] = self.values
         return found.get(name)
+
+
+def batch_rule(
+    optimizers: Collection[str],
+    batch_factor: float,
+    *,
+    lr: float,
+    beta1: float | None = None,
+    beta2: float | None = None,
+    eps: float | None = None,
+) -> Adjustment:
+    """Adjust settings to another batch by the rule that their optimizer follows.
+
+    Parameters
+    ----------
+    optimizers : names of those that the settings were tuned with, of `BATCH_RULES` in any case,
+        what follows an underscore aside (adamw_torch_fused); Adam is meant where there are none.
+    batch_factor : κ, new batch over tuned batch.
+    lr, beta1, beta2, eps : tuned values. The linear rule leaves all but the rate as it is.
+
+    Raises
+    ------
+    LawError : an optimizer that no rule is known for, several that follow different rules, or what
+        the rule refuses.
+    """
+    followed = {name: BATCH_RULES.get(name.lower().partition("_")[0]) for name in optimizers}
+    if unknown := [name for name, rule in followed.items() if rule is None]:
+        raise LawError(
+            f"optimizer {unknown[0]!r}: no rule is known that moves its learning rate to another "
+            f"batch (there are rules for {', '.join(BATCH_RULES)}); give runs of three batches or "
+            "more, which show where it goes"
+        )
+    if len(set(followed.values())) > 1:
+        listed = ", ".join(f"{rule} for {name}" for name, rule in followed.items())
+        raise LawError(
+            f"the runs' optimizers follow different batch rules ({listed}); give those of one"
+        )
+    if "linear" in followed.values():
+        return linear_batch_rule(batch_factor, lr=lr)
+    return square_root_batch_rule(batch_factor, lr=lr, beta1=beta1, beta2=beta2, eps=eps)
 
 
 def square_root_batch_rule(

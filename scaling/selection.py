@@ -20,9 +20,11 @@ from scaling.evidence import (
 )
 from scaling.loss_surface import Array
 from scaling.priors import MU_PARAMETRIZATIONS
+from scaling.scales import on_common_scales
 from storage.columns import (
     BATCH_TOKENS,
     COMPLETED,
+    DIVERGED,
     FLOPS,
     LOSS,
     LR,
@@ -71,20 +73,33 @@ class Selection:
     warnings: tuple[str, ...]
 
 
+def have_loss(runs: pd.DataFrame) -> pd.Series:
+    """Say of each run whether it ended with a finite loss."""
+    finite = pd.Series(np.isfinite(runs[LOSS].to_numpy(dtype=float)), index=runs.index)
+    return finite & (runs[STATUS] == COMPLETED) if STATUS in runs.columns else finite
+
+
+def have_diverged(runs: pd.DataFrame) -> pd.Series:
+    """Say of each run whether it diverged; one that failed has no loss either, but says nothing."""
+    if STATUS in runs.columns:
+        return runs[STATUS] == DIVERGED
+    return ~pd.Series(np.isfinite(runs[LOSS].to_numpy(dtype=float)), index=runs.index)
+
+
 def usable(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs that ended with a finite loss, in an order that does not depend on theirs."""
+    """Return the runs that ended with a finite loss, in an order that does not depend on theirs.
+
+    Their N and D are those of their scales, see `scaling.scales`.
+    """
     missing = [name for name in REQUIRED if name not in runs.columns]
     if missing:
         raise LawError(
             f"the runs table has no column {missing[0]!r}; a law needs {', '.join(REQUIRED)}"
         )
-    kept = np.isfinite(runs[LOSS].to_numpy(dtype=float))
-    if STATUS in runs.columns:
-        kept &= (runs[STATUS] == COMPLETED).to_numpy()
     numeric = runs.select_dtypes("number").columns
     first = [PARAMS, TOKENS, LR, BATCH_TOKENS, LOSS]
     ties = sorted(str(name) for name in numeric if name not in first)
-    usable_runs: pd.DataFrame = runs[kept].sort_values(
+    usable_runs: pd.DataFrame = on_common_scales(runs[have_loss(runs)]).sort_values(
         [*first, *ties], kind="stable", ignore_index=True
     )
     return usable_runs
@@ -130,6 +145,7 @@ def select(
     LawError : a column is missing, or a setting or an axis has no logarithm.
     InsufficientDataError : too few runs, one scale only, or a setting that never varies.
     """
+    runs = on_common_scales(runs)  # diverged ones too
     kept = usable(runs)
     shape = shape_axes(axes)
     for axis in shape:
@@ -170,7 +186,8 @@ def select(
             )
     else:
         chosen = _asked_for(kept, settings)
-    warnings += [text for name in chosen if (text := edge_warning(kept, keys, name))]
+    lost = runs[have_diverged(runs)]
+    warnings += [text for name in chosen if (text := edge_warning(kept, lost, keys, name))]
     log_scale = np.log(kept[[PARAMS, TOKENS]].to_numpy(dtype=float))
     log_settings = np.log(kept[chosen].to_numpy(dtype=float))
     index = _scale_index(kept, scales, keys)

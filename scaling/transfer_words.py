@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from scaling.basin import Basin
 from scaling.basin_check import BasinCheck
 from scaling.coordinate_slopes import TOLERANCE, LayerSlope, worst
 from scaling.prediction import Interval
@@ -48,6 +49,15 @@ def held_words(basin: BasinCheck) -> str:
     return f" at {held}" if held else ""
 
 
+def basin_note(basin: Basin) -> str:
+    """Say why the best rate of a size may not be its optimum; nothing where it is."""
+    if not basin.losses:
+        return "diverged at every rate"
+    if basin.outermost:
+        return "at the edge of the rates"
+    return "the next rate diverged" if basin.at_edge else ""
+
+
 def _coordinate(check: TransferCheck) -> str:
     judged = [one for one in check.slopes if one.judged]
     steepest = worst(check.slopes)
@@ -66,19 +76,50 @@ def _coordinate(check: TransferCheck) -> str:
 
 
 def _basin(basin: BasinCheck) -> str:
-    smallest, *_, largest = (f"{basin.axis} {one.size:g}" for one in basin.basins)
-    paid = basin.regret_pct
-    ends = "" if math.isnan(paid.low) else f"{paid.low:.2g} to {paid.high:.2g} %; "
-    text = (
+    smallest = f"{basin.axis} {basin.basins[0].size:g}"
+    said = [
         f"basin check over {basin.axis}{held_words(basin)}: the best rate of {smallest} "
-        f"{SERVES[basin.holds]}: it costs {paid.value:.2g} % of loss at {largest} ({ends}at most "
-        f"{basin.tolerance_pct:g} % passes); the best rate moves by {_with_ends(basin.octaves)} "
-        "octaves a doubling"
-    )
+        f"{SERVES[basin.holds]}: {_cost(basin)}"
+    ]
+    if math.isfinite(basin.octaves.value):
+        said.append(f"the best rate moves by {_with_ends(basin.octaves)} octaves a doubling")
     if basin.edges:
         edges = ", ".join(f"{size:g}" for size in basin.edges)
-        text += f"; at {basin.axis} {edges} it is at the edge of the rates: widen them"
-    return text
+        said.append(f"at {basin.axis} {edges} it is at the edge of the rates: widen them")
+    if basin.holds is None:
+        said += _missing_rates(basin)
+    return "; ".join(said)
+
+
+def _cost(basin: BasinCheck) -> str:
+    largest = f"{basin.axis} {basin.basins[-1].size:g}"
+    if basin.diverges_from is not None:
+        rate = f"{basin.diverges_from:.3g}"
+        return f"{largest} diverges there, as at least one of its seeds did at {rate}"
+    paid = basin.regret_pct
+    if math.isnan(paid.value):
+        return f"{largest} diverged at every rate that was tried, all of them higher"
+    ends = "" if math.isnan(paid.low) else f"{paid.low:.2g} to {paid.high:.2g} %; "
+    return (
+        f"it costs {'at least ' if basin.at_least else ''}{paid.value:.2g} % of loss at {largest} "
+        f"({ends}at most {basin.tolerance_pct:g} % passes)"
+    )
+
+
+def _missing_rates(basin: BasinCheck) -> list[str]:
+    """Say which rates would tell more, beside wider ones at the sizes that need these."""
+    smallest, largest = basin.basins[0], basin.basins[-1]
+    said = [
+        f"at {basin.axis} {one.size:g} the next rate diverged: try rates between"
+        for one in (smallest, largest)
+        if one.losses and one.at_edge and not one.outermost
+    ]
+    if basin.diverges_from is None and not largest.surrounds(smallest.lr):
+        said.append(
+            f"{basin.axis} {largest.size:g} has not a loss on both sides of that rate: try it at "
+            f"{smallest.lr:.3g}"
+        )
+    return said
 
 
 def _advice(check: TransferCheck) -> list[str]:

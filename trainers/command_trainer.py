@@ -31,8 +31,8 @@ STARTED = "command.txt"
 """In the run's folder: the arguments that it was begun with."""
 
 BUDGET_SLACK = 0.05
-"""A run whose last metrics are further from its budget than this part of it was not trained as it
-was asked, and would mislead a law."""
+"""A run whose last metrics are further from its budget than this part of it, and than the half
+batch that whole steps take, was not trained as it was asked, and would mislead a law."""
 
 
 class CommandTrainer:
@@ -54,11 +54,10 @@ class CommandTrainer:
         self._reader = MetricsReader(self._command.loss)
         self._batch_tokens = int(config.setting[BATCH_TOKENS])
         self._budget = steps_of(config.tokens, self._batch_tokens) * self._batch_tokens
-        self._slack = max(BUDGET_SLACK * self._budget, self._batch_tokens)
+        self._slack = max(BUDGET_SLACK * config.tokens, self._batch_tokens / 2)
         self._log_path = Path(config.folder) / LOG
         self._metrics_path: Path | None = None
         self._process: KeptProcess | None = None
-        self._deadline: float | None = None
         self._began = 0.0
         self._seconds_before = 0.0
         self._said_before: deque[str] = deque()
@@ -122,10 +121,11 @@ class CommandTrainer:
         log.note(f"in {self._command.cwd}: {written}")
         # Python holds back what it prints into a pipe, metrics too.
         env = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        process = KeptProcess(arguments, cwd=Path(self._command.cwd), env=env, log=log)
+        minutes = self._command.timeout_minutes
+        seconds = math.inf if minutes is None else 60 * minutes
+        cwd = Path(self._command.cwd)
+        process = KeptProcess(arguments, cwd=cwd, env=env, seconds=seconds, log=log)
         self._process, self._began = process, time.monotonic()
-        if self._command.timeout_minutes is not None:
-            self._deadline = self._began + 60 * self._command.timeout_minutes
         return process
 
     def _read_on(self, process: KeptProcess) -> Report:
@@ -133,7 +133,7 @@ class CommandTrainer:
             if self._said_before:
                 metrics = self._reader.read(self._said_before.popleft())
             else:
-                line = process.next_line(self._seconds_left())
+                line = process.next_line()
                 if line is None:
                     return self._final(process)
                 metrics = self._read(line)
@@ -145,15 +145,12 @@ class CommandTrainer:
             if self._is_due(metrics):
                 return self._report(metrics, "running")
 
-    def _seconds_left(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-
     def _read(self, line: str) -> Metrics | None:
         """Return a new line's metrics, None where it is log; keep what may be needed again."""
         metrics = self._reader.read(line)
         if metrics is None:
             return None
-        if (self._tokens(metrics) or 0) > self._budget + self._slack:
+        if (self._tokens(metrics) or 0) > self._config.tokens + self._slack:
             self._latest = metrics
             raise TrainerError(
                 f"went on {self._how_far()}; give it its budget, as {{tokens}} or {{steps}}"
@@ -175,19 +172,21 @@ class CommandTrainer:
         return tokens * reports // self._budget > self._reported_tokens * reports // self._budget
 
     def _final(self, process: KeptProcess) -> Report:
-        if process.ending is None:
+        ending = process.ending
+        assert ending is not None
+        if ending.timed_out:
             raise TrainerError(
                 f"stopped at its time limit, {self._command.timeout_minutes:g} minutes "
                 f"(timeout_minutes), {self._how_far()}{self._see_log()}"
             )
-        if not process.ending.is_success:
-            raise TrainerError(_why(process.ending, process.tail) + self._see_log())
+        if not ending.is_success:
+            raise TrainerError(_why(ending, process.tail) + self._see_log())
         if self._latest is None:
             raise TrainerError(
                 f"printed no metrics: expected {self._reader.what_was_expected()}{self._see_log()}"
             )
         tokens = self._tokens(self._latest)
-        if tokens is not None and tokens < self._budget - self._slack:
+        if tokens is not None and tokens < self._config.tokens - self._slack:
             raise TrainerError(
                 f"ended {self._how_far()}; it is to train for all of them, and to print metrics at "
                 f"the end{self._see_log()}"
@@ -223,7 +222,7 @@ class CommandTrainer:
 
     def _how_far(self) -> str:
         tokens = None if self._latest is None else self._tokens(self._latest)
-        return f"after {tokens or 0:,} of {self._budget:,} tokens, by its last metrics"
+        return f"after {tokens or 0:,} of {self._config.tokens:,} tokens, by its last metrics"
 
     def _see_log(self) -> str:
         return f"; log: {self._log_path}"

@@ -1,10 +1,12 @@
-"""Runs a command, and ends all of it: when asked to, and when whoever asked for it is gone.
+"""Runs a command, and ends all of it: when asked to, at a limit, and when who asked for it is gone.
 
-    python -I -S keeper.py CONTROL STATUS PROGRAM [ARGUMENT ...]
+    python -I -S keeper.py CONTROL STATUS SECONDS PROGRAM [ARGUMENT ...]
 
 CONTROL and STATUS are file descriptors that the caller opened. The end of file on CONTROL asks to
-end the command; the kernel brings it about, too, where the caller is killed. STATUS gets one line
-when nothing of the command is left: ``exit CODE``, ``signal NUMBER`` or ``unstarted REASON``.
+end the command; the kernel brings it about, too, where the caller is killed. A command that runs
+for longer than SECONDS (``inf``: without a limit) is ended, whatever its caller is busy with.
+STATUS is closed when nothing of the command is left. Its first line says how it ended: ``exit
+CODE``, ``signal NUMBER``, ``timeout`` or ``unstarted REASON``.
 
 A process group alone would not do: a launcher such as torchrun puts its workers into sessions of
 their own, and who is killed by SIGKILL can signal nobody. So this process stands between. It takes
@@ -31,6 +33,8 @@ GRACE_SECONDS = 5.0
 LAST_SECONDS = 10.0
 """After SIGKILL: what the kernel cannot end by then, it will not end."""
 POLL_SECONDS = 0.02
+LONGEST_WAIT_SECONDS = 3600.0
+"""`select` takes no number of seconds that is infinite or out of its range."""
 
 _PROC = Path("/proc")
 _SET_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36
@@ -41,23 +45,27 @@ def main() -> None:
     """Run the command of `sys.argv` to its end."""
     if os.fork():
         os._exit(0)  # The caller, or Ray on its behalf, may kill its own children; not this one.
-    control, status = int(sys.argv[1]), int(sys.argv[2])
+    control, status, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     for descriptor in (control, status):
         os.set_inheritable(descriptor, False)
     _prctl(_SET_CHILD_SUBREAPER, 1)
     wake = _wake_up_on_signals()
-    command = _start(sys.argv[3:], status)
+    until = time.monotonic() + seconds
+    command = _start(sys.argv[4:], status)
     for stream in (1, 2):
         os.close(stream)  # Or their readers would wait for this process, too.
-    code = _wait(command, control, wake)
+    try:
+        code = _wait(command, control, wake, until)
+    except TimeoutError:
+        _tell(status, "timeout")
+        code = None
     code = _end_all(command, code, wake)
-    with contextlib.suppress(BrokenPipeError):  # The caller is gone.
-        if code is None:
-            os.write(status, f"signal {signal.SIGKILL:d}\n".encode())
-        elif code < 0:
-            os.write(status, f"signal {-code}\n".encode())
-        else:
-            os.write(status, f"exit {code}\n".encode())
+    if code is None:
+        _tell(status, f"signal {signal.SIGKILL:d}")
+    elif code < 0:
+        _tell(status, f"signal {-code}")
+    else:
+        _tell(status, f"exit {code}")
 
 
 def _start(command: list[str], status: int) -> int:
@@ -80,10 +88,15 @@ def _start(command: list[str], status: int) -> int:
         os._exit(127)
 
 
-def _wait(command: int, control: int, wake: int) -> int | None:
-    """Wait until the command's first process ended, and return its code, or it is to be ended."""
+def _wait(command: int, control: int, wake: int, until: float) -> int | None:
+    """Wait until the command's first process ended, and return its code, or it is to be ended.
+
+    Raises TimeoutError where it still ran at the time `until`.
+    """
     while True:
-        ready, _, _ = select.select([control, wake], [], [])
+        left = until - time.monotonic()
+        wait = min(max(left, 0.0), LONGEST_WAIT_SECONDS)
+        ready, _, _ = select.select([control, wake], [], [], wait)
         if control in ready:
             return None
         if signal.SIGTERM in _signals(wake):
@@ -91,6 +104,13 @@ def _wait(command: int, control: int, wake: int) -> int | None:
         for pid, code in _reap():
             if pid == command:
                 return code
+        if left <= 0:  # The clock was read before the last look: one that ended in time was seen.
+            raise TimeoutError
+
+
+def _tell(status: int, line: str) -> None:
+    with contextlib.suppress(BrokenPipeError):  # The caller is gone.
+        os.write(status, f"{line}\n".encode())
 
 
 def _end_all(command: int, code: int | None, wake: int) -> int | None:

@@ -1,14 +1,14 @@
 """A command as a process whose output is read line by line, and whose end is the end of all of it.
 
 The process hangs on its owner: it is ended, with all that it started, when `KeptProcess.close` is
-called and when the owner dies, however that happens. See `trainers.keeper`.
+called and when the owner dies, however that happens. So it is at its time limit, which is kept
+beside it: it does not matter how busy the owner is. See `trainers.keeper`.
 """
 
 import os
 import selectors
 import subprocess
 import sys
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,10 +26,11 @@ TAIL_LINES = 8
 
 @dataclass(frozen=True)
 class Ending:
-    """How a process ended: by an exit code, by a signal, or by not starting at all."""
+    """How a process ended: by an exit code, a signal, its time limit, or by not starting at all."""
 
     code: int | None = None
     signal: int | None = None
+    timed_out: bool = False
     unstarted: str = ""
 
     @property
@@ -66,11 +67,18 @@ class KeptProcess:
     ----------
     arguments : the program, and what it is given; no shell reads them.
     cwd, env : where it is run, and all of its environment.
+    seconds : where it runs for longer it is ended; `math.inf`: it has no limit.
     log : gets both its outputs as they come.
     """
 
     def __init__(
-        self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: RunLog
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        seconds: float,
+        log: RunLog,
     ) -> None:
         control_end, control = os.pipe()
         status, status_end = os.pipe()
@@ -79,7 +87,7 @@ class KeptProcess:
             launcher = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", keeper.__file__),
-                    *(str(control_end), str(status_end)),
+                    *(str(control_end), str(status_end), str(seconds)),
                     *arguments,
                 ],
                 bufsize=0,
@@ -117,17 +125,10 @@ class KeptProcess:
         """The last lines that it wrote so far: to stderr, or to stdout where it wrote none."""
         return tuple(self._err.tail or self._out.tail)
 
-    def next_line(self, seconds: float | None) -> str | None:
-        """Wait for the next line of its standard output.
-
-        Returns None where it has ended and all was read, or where none came in so many `seconds`.
-        """
-        until = None if seconds is None else time.monotonic() + seconds
+    def next_line(self) -> str | None:
+        """Wait for the next line of its standard output; None: it has ended and all was read."""
         while not self._lines and self._ending is None:
-            left = None if until is None else until - time.monotonic()
-            if left is not None and left <= 0:
-                return None
-            self._wait(left)
+            self._wait()
         return self._lines.popleft() if self._lines else None
 
     def close(self) -> list[str]:
@@ -137,14 +138,14 @@ class KeptProcess:
         """
         self._control.close()
         while self._ending is None:
-            self._wait(None)
+            self._wait()
         lines = list(self._lines)
         self._lines.clear()
         return lines
 
-    def _wait(self, seconds: float | None) -> None:
+    def _wait(self) -> None:
         """Take in what comes; the status's end is the end."""
-        ready = [key.data for key, _ in self._selector.select(seconds)]
+        ready = [key.data for key, _ in self._selector.select()]
         for stream in (self._out, self._err):
             if stream in ready:
                 self._read(stream)
@@ -180,6 +181,8 @@ class KeptProcess:
 def _ending(status: Sequence[str]) -> Ending:
     for line in status:
         word, _, rest = line.partition(" ")
+        if word == "timeout":
+            return Ending(timed_out=True)
         if word == "unstarted":
             return Ending(unstarted=rest)
         if word == "exit":

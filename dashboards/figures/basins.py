@@ -17,6 +17,7 @@ from dashboards import theme
 from dashboards.figures.budgets import Budget, budgets
 from dashboards.figures.run_rows import by_value, describe
 from scaling.law import Law
+from scaling.scales import on_common_scales
 from storage.columns import (
     BATCH_TOKENS,
     COMPLETED,
@@ -90,7 +91,7 @@ def get_basins_info(runs: pd.DataFrame, law: Law) -> BasinsInfo:
     runs : a checked runs table; stopped and failed runs are left out.
     law : fitted to these runs, or to some of them.
     """
-    shown = runs[runs[STATUS].isin([COMPLETED, DIVERGED])]
+    shown = on_common_scales(runs[runs[STATUS].isin([COMPLETED, DIVERGED])])
     scales = shown[[PARAMS, TOKENS, *law.shape_axes]].drop_duplicates()
     return BasinsInfo(
         panels=tuple(_panel(budget, shown, law) for budget in budgets(scales)),

@@ -24,6 +24,7 @@ from dashboards import theme
 from dashboards.figures.measured import ceiling
 from dashboards.objective import LOSS_THEN
 from dashboards.settings import Setting
+from scaling.scales import scale_numbers
 from storage.columns import DIVERGED, PARAMS, STATUS, TOKENS
 
 Array = NDArray[np.float64]
@@ -93,7 +94,7 @@ def get_importance_info(
     runs = measured[usable]
     if n_all > MAX_RUNS:
         runs = runs.iloc[np.sort(rng.choice(n_all, MAX_RUNS, replace=False))]
-    scale = runs.groupby([PARAMS, TOKENS]).ngroup().to_numpy()
+    scale = scale_numbers(runs)
     height = _height(runs, scale)
     if np.ptp(height) == 0:
         raise TooFewRunsError("all of these runs have the same loss")

@@ -63,6 +63,8 @@ def get_published_info(comparison: pd.DataFrame, law_name: str) -> PublishedInfo
     ----------
     law_name : the user's own law among those of the frame.
     """
+    measured = comparison["nearest_gap_pct"].notna()
+    comparison = comparison[measured] if measured.any() else comparison
     smooth = bool(np.isfinite(comparison["quadratic_gap_pct"].to_numpy(dtype=float)).all())
     column = "quadratic_gap_pct" if smooth else "nearest_gap_pct"
     laws = []

@@ -22,7 +22,7 @@ from scaling.axes import listed, shape_axes
 from scaling.backtest import compare
 from scaling.errors import LawError
 from scaling.law import Law
-from storage.columns import PARAMS, TOKENS
+from scaling.scales import scale_numbers
 
 MOST_DRAWN = 5_000  # runs drawn one by one; more make a page slow and no clearer
 NEEDS_RUNS = "This needs the runs behind the law, and the database does not have them."
@@ -61,7 +61,7 @@ def _shown(chosen: ChosenLaw) -> pd.DataFrame:
     if len(runs) <= MOST_DRAWN:
         return runs
     st.caption(f"{MOST_DRAWN:,} of {len(runs):,} runs are shown, the same share of each scale.")
-    drawn: pd.DataFrame = runs.groupby([PARAMS, TOKENS]).sample(
+    drawn: pd.DataFrame = runs.groupby(scale_numbers(runs)).sample(
         frac=MOST_DRAWN / len(runs), random_state=0
     )
     return drawn

@@ -118,6 +118,36 @@ def test_basins_are_drawn_with_the_rate_that_is_copied() -> None:
     assert list(optimum.x) == pytest.approx([2.0**-7] * 3)
 
 
+@pytest.mark.parametrize("survive", [-6, -20])
+def test_rates_that_diverged_are_crosses_at_the_top(survive: int) -> None:
+    rates = np.arange(-10, -3)
+    grid = [
+        {
+            "params": 24.0 * width**2,
+            "width": width,
+            "tokens": 1e6,
+            "lr": 2.0**power,
+            "batch_tokens": 512,
+            "loss": 3 + 0.02 * (power + 5) ** 2 if width == 64 or power < survive else math.nan,
+        }
+        for width in (64, 256)
+        for power in rates
+    ]
+    (check,) = check_basins(check_runs(pd.DataFrame(grid)))
+    info = get_basin_check_info(check)
+    assert math.isinf(info.copied[1])
+    lost = rates[rates >= survive]
+    assert info.table["loss"].isna().sum() == len(lost)
+    drawn = plot_basin_check(info)
+    crosses = next(trace for trace in drawn.data if trace.name == "diverged")
+    assert list(np.log2(crosses.x)) == list(lost)
+    for trace in drawn.data:
+        assert not np.isinf(np.array(trace.y, dtype=float)).any()
+    copied = drawn.data[-1]
+    assert list(copied.y) == list(crosses.y[:1])
+    assert "it diverges" in copied.hovertemplate
+
+
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     path = tmp_path / "hyperlaw.db"

@@ -218,6 +218,7 @@ def test_rules_that_these_runs_do_not_carry_are_refused(
         (("--runs", "two.csv"), ("--decay", 0.1), 2, "one batch"),
         (("--law", "one"), ("--batch-tokens", 65536), 3, "give them with --runs"),
         (("--runs", "one.csv"), ("--batch-tokens", -1), 2, "batch_tokens is -1"),
+        (("--runs", "one.csv"), ("--batch-tokens", 3e9), 2, "of the whole training"),
         (("--runs", "one.csv"), ("--decay", -1), 2, "weight_decay"),
     ):
         ran = invoke("predict", *source, *TARGET, *flags)

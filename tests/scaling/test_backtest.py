@@ -43,6 +43,28 @@ def test_backtest_refuses_to_leave_too_little(runs):
         backtest(runs, hold_out=5)
 
 
+def test_a_scale_of_one_run_is_not_judged(runs, draw, truth):
+    """The run nearest to any setting is the best one there: a gap of 0 would say nothing."""
+    larger = [(3e8, 6e9), (6e8, 1.2e10)]
+    one = draw(truth, scales=larger[1:], per_scale=1)
+    with pytest.raises(InsufficientDataError, match="fewer than 3 settings"):
+        backtest(pd.concat([runs, one]))
+    table = pd.concat([runs, draw(truth, scales=larger[:1]), one])
+    scores = backtest(table, hold_out=2)
+    judged = scores.groupby("tokens")["nearest_gap_pct"].count()
+    assert judged[1.2e10] == 0
+    assert judged[6e9] == len(scores) / 2
+
+
+def test_a_scale_without_a_setting_that_the_law_places_is_not_judged(runs):
+    rng = np.random.default_rng(0)
+    decay = np.exp(rng.uniform(-5, -1, len(runs)))
+    largest = runs["tokens"] == runs["tokens"].max()
+    table = runs.assign(weight_decay=np.where(largest, 0.0, decay))
+    with pytest.raises(InsufficientDataError, match="all above zero"):
+        backtest(table)
+
+
 def test_held_out_measures_the_regret_of_the_prediction(runs, draw, truth):
     law = fit_law(runs, n_draws=2)
     unseen = draw(truth, scales=[(3e8, 6e9)], per_scale=60)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scaling.design import check_candidates, default_candidates, plan_runs
+from scaling.design import WORTHWHILE, check_candidates, default_candidates, plan_runs
 from scaling.errors import LawError
 from scaling.fitting import fit_law
 from scaling.law import Law
@@ -105,6 +105,14 @@ def test_it_stops_where_more_runs_hardly_help(draw, truth):
     assert plan.empty
     assert {"flops", "expected_regret_pct"} <= set(plan.columns)
     assert plan.attrs["expected_regret_pct"] >= plan.attrs["floor_pct"]
+
+
+def test_each_run_that_is_recommended_is_worthwhile(draw, truth):
+    runs = draw(truth, per_scale=24, noise=0.003, seed=1)
+    plan = plan_runs(fit_law(runs, n_draws=50), runs, **TARGET, n_runs=40)
+    after = [plan.attrs["expected_regret_pct"], *plan["expected_regret_pct"]]
+    assert 0 < len(plan) < 40
+    assert all(later <= (1 - WORTHWHILE) * before for before, later in pairwise(after))
 
 
 def test_given_candidates_are_chosen_once_each_and_keep_their_columns(law, few):

@@ -1,6 +1,7 @@
 """Configurations: each text is read by its own language, and says what was predicted."""
 
 import ast
+import inspect
 import shlex
 import tomllib
 from dataclasses import replace
@@ -8,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from scaling.adjusted import Answer, answer
@@ -96,6 +98,79 @@ def test_each_text_is_read_by_its_language_and_has_the_predicted_numbers(
     assert text.endswith("\n")
 
 
+CALLED = {
+    "lr": ["learning_rate"],
+    "weight_decay": ["weight-decay"],
+    "beta1": ["adam_beta1", "adam-beta1"],
+    "beta2": ["adam_beta2", "adam-beta2"],
+    "eps": ["adam_epsilon", "adam-eps"],
+    "steps": ["max_steps", "max_iters", "train-iters"],
+    "warm-up": ["warmup_steps", "warmup_iters", "lr-warmup-iters", "lr_warmup_steps"],
+    "context": ["sequence_length", "block_size", "seq_len", "seq-length", "max_seq_length"],
+    "sequences": ["sequences_per_step", "global_batch_size", "global-batch-size"],
+}
+NAMES = {key: name for name, keys in CALLED.items() for key in keys}
+"""What frameworks call a number -> what it is."""
+
+
+def carried(framework: str, text: str, devices: int) -> dict[str, float]:
+    """Return the numbers of a training run that a framework's text carries."""
+    read = READ[framework](text)
+    if "betas" in read:
+        read["beta1"], read["beta2"] = read.pop("betas")
+    if framework == "litgpt":
+        a_step = read["global_batch_size"] * read["max_seq_length"]
+        read["steps"] = -(-read["max_tokens"] // a_step)
+    if framework == "nanogpt":
+        read["sequences"] = read["batch_size"] * read["gradient_accumulation_steps"]
+    if framework == "huggingface":
+        on_device = read["per_device_train_batch_size"] * read["gradient_accumulation_steps"]
+        read["sequences"] = devices * on_device
+    named = {NAMES.get(key, key): value for key, value in read.items()}
+    return {name: float(named[name]) for name in CALLED.keys() & named.keys()}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_every_known_number_is_in_the_text_or_named_as_without_a_key(framework, planned):
+    text = emit(framework, planned)
+    heading = [line for line in text.splitlines() if "without a key here" in line]
+    numbers = {
+        "lr": planned.lr.value,
+        "weight_decay": planned.weight_decay.value,
+        "beta1": planned.beta1.value,
+        "beta2": planned.beta2.value,
+        "eps": planned.eps.value,
+        "warm-up": planned.warmup_steps.value,
+        "steps": planned.steps.value,
+        "sequences": planned.sequences.value,
+        "context": planned.context,
+    }
+    found = carried(framework, text, planned.devices)
+    for name, value in numbers.items():
+        if name in found:
+            assert found[name] == pytest.approx(value, rel=5e-3), name
+        else:
+            assert f" {name} {value:g} (" in heading[0], name
+    assert bool(heading) == (not numbers.keys() <= found.keys())
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_one_beta_is_told_where_the_other_is_not_known(framework, planned):
+    assert inspect.signature(torch.optim.AdamW).parameters["betas"].default == (0.9, 0.999)
+    for known, own in (("beta1", 0.999), ("beta2", 0.9)):
+        other = {"beta1": "beta2", "beta2": "beta1"}[known]
+        text = emit(
+            framework, replace(planned, **{known: planned.beta1._replace(value=0.8), other: None})
+        )
+        found = carried(framework, text, planned.devices)
+        assert found[known] == 0.8
+        assert found.get(other, own) == own
+        assert f"the framework's own: {other}" in text
+        if framework in ("pytorch", "litgpt"):
+            assert f"{known} {planned.beta1.origin}" in text
+            assert f"{other} torch's own" in text
+
+
 def test_steps_and_sequences_see_the_target_s_tokens(planned):
     run = literals(emit("pytorch", planned))
     assert run["sequences_per_step"] % (4 * 2) == 0
@@ -149,6 +224,13 @@ def test_a_batch_that_the_devices_cannot_hold_is_cautioned(planned):
     assert "stands for" not in emit("megatron", planned)
 
 
+def test_a_decay_that_leaves_nothing_of_a_weight_is_cautioned(planned):
+    assert "take all of a weight away" not in emit("pytorch", planned)
+    heavy = replace(planned, weight_decay=planned.lr._replace(value=1.1 / planned.lr.value))
+    assert "# caution: lr × weight decay is 1.1, so that each step" in emit("pytorch", heavy)
+    assert "weight away" not in emit("pytorch", replace(planned, weight_decay=None))
+
+
 def test_what_keys_do_not_carry_is_cautioned(answered, runs):
     under_mup = runs.assign(parametrization="mup", optimizer="muon")
     text = emit("pytorch", plan_training(answered, under_mup, context=CONTEXT))
@@ -168,6 +250,8 @@ def test_wrong_questions_are_refused_in_one_line(law, runs, answered, planned):
         plan_training(answered, runs, context=0)
     with pytest.raises(LawError, match="'lr' cannot be given"):
         plan_training(answered, runs, context=1, given={"lr": 1e-3})
+    with pytest.raises(LawError, match=r"batch_tokens is 30,000,000,000, more than the 20,000,000"):
+        plan_training(answered, runs, context=1, given={"batch_tokens": 3e10})
     two = runs.assign(batch_tokens=np.resize([65_536.0, 131_072.0], len(runs)))
     of_two = answer(fit_law(two, n_draws=20), None, **TARGET)
     with pytest.raises(LawError, match="nor the runs tell one batch"):

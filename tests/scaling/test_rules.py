@@ -4,7 +4,9 @@ from hypothesis import strategies as st
 
 from scaling.errors import LawError
 from scaling.rules import (
+    BATCH_RULES,
     adamw_timescale,
+    batch_rule,
     hold_timescale,
     linear_batch_rule,
     longer_horizon_rule,
@@ -12,6 +14,7 @@ from scaling.rules import (
     power_lines_weight_decay,
     square_root_batch_rule,
 )
+from trainers.scaling_rules import FAMILIES
 
 factors = st.floats(0.05, 4)
 positive = st.floats(1e-6, 1e6)
@@ -47,6 +50,22 @@ def test_linear_rule_and_longer_horizon():
     assert longer.values == pytest.approx({"lr": 0.025})
     assert not longer.checked
     assert "second-hand" in longer.source
+
+
+def test_an_optimizer_follows_the_batch_rule_of_its_kind():
+    tuned = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
+    for none_or_adam in ((), ("adamw",), ("AdamW", "adam"), ("adamw_torch_fused",)):
+        assert batch_rule(none_or_adam, 4, **tuned) == square_root_batch_rule(4, **tuned)
+    assert batch_rule(["SGD"], 4, **tuned) == linear_batch_rule(4, lr=1e-3)
+    # As the rules of width have it, so those of the batch: what is no kin of Adam or SGD has none.
+    for name, family in FAMILIES.items():
+        kin = {"square-root": FAMILIES["adamw"], "linear": FAMILIES["sgd"]}
+        rules = [rule for rule, of_kin in kin.items() if family is of_kin]
+        assert [BATCH_RULES.get(name)] == (rules or [None])
+    with pytest.raises(LawError, match="optimizer 'muon': no rule is known"):
+        batch_rule(["muon"], 4, **tuned)
+    with pytest.raises(LawError, match="linear for sgd, square-root for adamw"):
+        batch_rule(["sgd", "adamw"], 4, **tuned)
 
 
 @given(batch=positive, lr=positive, decay=positive, tokens=positive, factor=factors)

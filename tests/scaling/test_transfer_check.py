@@ -9,7 +9,7 @@ from scaling.basin_check import check_basins
 from scaling.coordinate_slopes import CHANGES
 from scaling.errors import LawError
 from scaling.transfer_check import Subject, TransferCheck
-from tests.scaling.test_basin_check import runs
+from tests.scaling.test_basin_check import cliff, runs
 from tests.scaling.test_coordinate_slopes import changes
 
 SUBJECT = Subject("gpt", "mup", "adamw", {"context": 32}, {"embedding_lr": "constant"})
@@ -32,6 +32,7 @@ def check(table: pd.DataFrame, basins: tuple = (), axes: tuple[str, ...] = ("wid
         (check(FLAT, MOVES), False),
         (check(STEEP, STAYS), False),
         (check(FLAT, BEYOND), None),
+        (check(FLAT, (cliff(-5, best=-5.0),)), False),
         (check(STEEP, BEYOND), False),
         (check(NOTHING, STAYS), True),
         (check(FLAT, axes=("depth",)), None),
@@ -42,8 +43,9 @@ def test_every_part_must_hold(made, passed):
     assert made.passed is passed
 
 
-def test_the_document_holds_everything():
-    before = check(STEEP, MOVES)
+@pytest.mark.parametrize("basins", [MOVES, (cliff(-5, best=-5.0), cliff(-10))])
+def test_the_document_holds_everything(basins):
+    before = check(STEEP, basins)
     document = json.loads(json.dumps(before.to_dict(), allow_nan=False))
     after = TransferCheck.from_dict(document, created="2026-01-01")
     assert after.subject == SUBJECT

@@ -42,6 +42,17 @@ def deviations_of(problem, best):
     )
 
 
+def test_scales_of_one_run_each_have_noise_as_well(draw, truth):
+    """Weights within a scale of one run would always be one, and its noise forgotten."""
+    alone = [(1e7 * 1.1**k, 2e8 * 1.1**k) for k in range(60)]
+    together = [scale for scale in alone[::12] for _ in range(12)]
+    spread = []
+    for scales in (alone, together):
+        problem, best = posed(draw(truth, scales=scales, per_scale=1, noise=0.02))
+        spread.append(log_lr(problem, draws_of(problem, best)).std())
+    assert spread[0] == pytest.approx(spread[1], rel=0.35)
+
+
 def shifted(runs: pd.DataFrame, column: str, sd: float, seed: int = 0) -> pd.DataFrame:
     """Multiply a column by a factor of each scale's own."""
     own = sd * np.random.default_rng(seed).standard_normal(len(LADDER))

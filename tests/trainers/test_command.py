@@ -189,10 +189,79 @@ def test_failures_say_why(make: Make, script: str, says: str):
     assert says in failure(make(script))
 
 
+@pytest.mark.parametrize(
+    ("budget", "line", "is_completed"),
+    [
+        (40, {"step": 3}, False),
+        (40, {"step": 4}, True),
+        (40, {"step": 5}, False),
+        (40, {"tokens": 35}, True),
+        (40, {"tokens": 34}, False),
+        (40, {"tokens": 46}, False),
+        (44, {"step": 4}, True),  # {steps} is 4.
+        (44, {"tokens": 44}, True),
+        (44, {"step": 5}, False),
+        (46, {"step": 4}, False),
+        (46, {"step": 5}, True),
+        (45, {"step": 4}, True),  # Half a batch either way.
+        (45, {"step": 5}, True),
+        (1000, {"step": 95}, True),
+        (1000, {"step": 94}, False),
+        (1000, {"step": 105}, True),
+        (1000, {"step": 106}, False),
+    ],
+)
+def test_a_run_is_trained_for_its_budget_to_half_a_batch_or_a_twentieth(
+    make: Make, budget: int, line: Mapping[str, int], is_completed: bool
+):
+    script = f"print({json.dumps(json.dumps({**line, 'loss': 2}))})"
+    trainer = make(script, run={"tokens": budget})
+    if is_completed:
+        assert run(trainer)[-1].status == "completed"
+    else:
+        assert f" of {budget:,} tokens, by its last metrics" in failure(trainer)
+
+
+@pytest.mark.parametrize("tokens", [10, 14, 15, 16, 25, 26, 35])
+def test_the_steps_that_a_script_is_given_are_its_budget(make: Make, tokens: int):
+    assert run(make(COUNT, "{steps} 1", run={"tokens": tokens}))[-1].status == "completed"
+
+
 def test_a_run_that_takes_too_long_is_ended(make: Make):
     script = """print('{"step": 3, "loss": 1}'); import time; time.sleep(60)"""
     said = failure(make(script, timeout_minutes=0.005))
     assert said.startswith("stopped at its time limit, 0.005 minutes (timeout_minutes), after ")
+
+
+@pytest.mark.parametrize("minutes", [1e6, 1e300])
+def test_a_time_limit_may_be_of_any_length(make: Make, minutes: float):
+    assert run(make(COUNT, "{steps} 1", timeout_minutes=minutes))[-1].status == "completed"
+
+
+def test_a_script_that_ended_in_time_is_completed_however_late_it_is_asked(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    wait = "    while step == 5 and not os.path.exists('go'): time.sleep(0.01)\n"
+    trainer = make(f"import os, time\n{COUNT}{wait}", "{steps} 1", timeout_minutes=10)
+    assert trainer.step().step == 5
+    (tmp_path / "go").touch()
+    much_later = time.monotonic() + 3600
+    monkeypatch.setattr(time, "monotonic", lambda: much_later)
+    assert [report.step for report in run(trainer)] == [10, 15, 20]
+
+
+def test_a_script_is_ended_at_its_time_limit_though_nobody_asks(make: Make, tmp_path: Path):
+    script = f"""
+exec 3> {tmp_path}/alive
+for step in 5 10 15; do echo '{{"step": '$step', "loss": 1}}'; done
+sleep 60
+"""
+    with held_open(tmp_path / "alive") as alive:
+        trainer = make(script, command="sh train.py", timeout_minutes=0.02)
+        assert trainer.step().step == 5
+        assert os.read(alive, 1) == b""
+    assert [trainer.step().step, trainer.step().step] == [10, 15]
+    assert "time limit, 0.02 minutes (timeout_minutes), after 150 of 200" in failure(trainer)
 
 
 @contextmanager
