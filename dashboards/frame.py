@@ -150,9 +150,15 @@ def show_figure(
 def _nothing_yet(why: str) -> None:
     st.title("hyperlaw")
     st.info(f"{why} Start with one of these, then reload this page.")
+    st.write("A sweep of your own")
+    launch = session.command("sweep launch sweep.yaml")
+    st.code(f"hyperlaw init sweep.yaml\n{launch}", language="bash")
+    st.write("Runs that you already have")
+    st.code(session.command("import csv runs.csv --sweep runs"), language="bash")
+    st.write(
+        "Or a small sweep, from training to prediction, in a database and a dashboard of its own"
+    )
+    port = int(st.get_option("server.port")) + 1  # this dashboard has its own
     st.code(
-        "hyperlaw demo                        # a small sweep, from training to prediction\n"
-        "hyperlaw sweep launch sweep.yaml     # your own sweep\n"
-        "hyperlaw import csv runs.csv         # runs that you already have",
-        language="bash",
+        f"hyperlaw demo\nhyperlaw dashboard --db demo/hyperlaw.db --port {port}", language="bash"
     )

@@ -11,6 +11,7 @@ import os
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
 import streamlit as st
@@ -57,11 +58,24 @@ def options() -> Options:
 
 
 def command(text: str) -> str:
-    """Return a command line of hyperlaw's that asks it of this database; for people to copy."""
+    """Return a command line of hyperlaw's that asks it of this database; for people to copy.
+
+    A URL that holds a password is not shown: it is to be in the variable HYPERLAW_DB, and a command
+    where it is not fails rather than ask another database.
+    """
     database = options().database
-    if database == DEFAULT_DATABASE or "://" in database:  # a URL may hold a password
+    if database == DEFAULT_DATABASE:
         return f"hyperlaw {text}"
-    return f"hyperlaw {text} --db {shlex.quote(database)}"
+    shown = f'"${DATABASE_VARIABLE}"' if _has_password(database) else shlex.quote(database)
+    return f"hyperlaw {text} --db {shown}"
+
+
+def _has_password(database: str) -> bool:
+    """Say whether a database is a URL with a password, before its host or among its options."""
+    if "://" not in database:
+        return False
+    url = urlsplit(database)
+    return bool(url.password) or "password" in parse_qs(url.query)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dashboards.report_content import ReportContent
+    from hyperlaw.recipe import Recipe
     from scaling.backtest import HeldOut
     from scaling.law import Law
     from scaling.loss_laws.law import LossLaw
@@ -59,6 +60,7 @@ def report_content(
     """
     from dashboards.figures.curves import choose_runs
     from dashboards.report_content import ReportContent
+    from hyperlaw.planning import find_recipe
     from storage.columns import FAILED, RUN_ID, STATUS
 
     of_sweeps: dict[str, Any] = {}
@@ -68,21 +70,29 @@ def report_content(
             drawn = choose_runs(source.runs[source.runs[STATUS] != FAILED])[RUN_ID]
             of_sweeps["curves"] = store.curves([str(run_id) for run_id in drawn])
     of_law: dict[str, Any] = {"why_no_law": why_no_law}
+    recipe = None
     if law is not None:
-        of_law = _from_law(law, source, db, held_out, target)
+        with suppress(InputError):  # runs from elsewhere may be planned, and trained elsewhere
+            recipe = find_recipe(source, db)
+        of_law = _from_law(law, source, db, held_out, target, recipe)
     return ReportContent(
         title=title or (source.name if law is None else law.name),
         law=law,
         runs=source.runs,
         loss_law=_loss_law(source.runs),
-        next_commands=_next_commands(source, law, target, db),
+        next_commands=_next_commands(source, law, target, db, recipe),
         **of_sweeps,
         **of_law,
     )
 
 
 def _from_law(
-    law: Law, source: RunSource, db: str, held_out: Sequence[str], target: Question | None
+    law: Law,
+    source: RunSource,
+    db: str,
+    held_out: Sequence[str],
+    target: Question | None,
+    recipe: Recipe | None,
 ) -> dict[str, Any]:
     """Return what a law answers, and how it does, as fields of a report's content."""
     from scaling.backtest import compare
@@ -99,7 +109,7 @@ def _from_law(
     if target is not None:
         answered = ask(law, source.runs, target)
         found["prediction"], found["rules"] = answered.prediction, answered.rules
-        found["plan"] = _plan(source, law, target, db)
+        found["plan"] = _plan(source, law, target, recipe)
     return found
 
 
@@ -158,14 +168,10 @@ def _loss_law(runs: pd.DataFrame) -> LossLaw | None:
         return None
 
 
-def _plan(source: RunSource, law: Law, target: Question, db: str) -> pd.DataFrame:
+def _plan(source: RunSource, law: Law, target: Question, recipe: Recipe | None) -> pd.DataFrame:
     """Plan the next runs for a target, of what can be trained where that is known."""
-    from hyperlaw.planning import find_recipe, plan_next
+    from hyperlaw.planning import plan_next
 
-    recipe = None
-    if source.sweeps:
-        with suppress(InputError):  # runs from elsewhere may be planned, and trained elsewhere
-            recipe = find_recipe(source, db)
     return plan_next(
         source,
         law,
@@ -213,13 +219,12 @@ def _count_known(in_range: pd.Series) -> float:
 
 
 def _next_commands(
-    source: RunSource, law: Law | None, target: Question | None, db: str
+    source: RunSource, law: Law | None, target: Question | None, db: str, recipe: Recipe | None
 ) -> list[str]:
-    """Return command lines worth typing next: with a law those that ask it, else to one."""
-    if source.file is not None:
-        runs, db_of_runs = f"--runs {shlex.quote(source.file)}", None
-    else:
-        runs, db_of_runs = " ".join(f"--sweep {name}" for name in source.sweeps), db
+    """Return command lines worth typing next: with a law those that ask it, else to one.
+
+    Where a recipe is known, the planned runs are to be a sweep file.
+    """
     if law is None:
         ladder = " ".join(f"--sweep {name}" for name in (*source.sweeps, LADDER))
         return [
@@ -227,12 +232,24 @@ def _next_commands(
             command(f"sweep launch {LADDER}.yaml", db),
             command(f"law fit {ladder}", db),
         ]
-    at = _flags(target or _next_target(law))
+    runs, at = _source_flags(source), _flags(target or _next_target(law))
+    db_of_runs = db if source.sweeps else None
+    plan = f"plan {runs} {at}"
     return [
         command(f"predict {runs} {at}", db_of_runs),
-        command(f"plan {runs} {at} --out next.yaml", db_of_runs),
+        command(plan, db_of_runs) if recipe is None else command(f"{plan} --out next.yaml", db),
         command(f"law compare {runs}", db_of_runs),
     ]
+
+
+def _source_flags(source: RunSource) -> str:
+    """Return the flags that name runs on the command line."""
+    if source.file is None:
+        return " ".join(f"--sweep {name}" for name in source.sweeps)
+    pairs = [f"{ours}={theirs}" for ours, theirs in (source.mapping or {}).items()]
+    return " ".join(
+        [f"--runs {shlex.quote(source.file)}", *(f"--map {shlex.quote(pair)}" for pair in pairs)]
+    )
 
 
 def _next_target(law: Law) -> Question:

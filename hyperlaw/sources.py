@@ -70,12 +70,14 @@ class RunSource:
     name : what a law that is fitted to them is called unless told otherwise.
     runs : a checked runs table.
     sweeps, file : where they are from; one of the two is empty.
+    mapping : our column to the file's.
     """
 
     name: str
     runs: pd.DataFrame
     sweeps: tuple[str, ...] = ()
     file: str | None = None
+    mapping: Mapping[str, str] | None = None
 
 
 def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
@@ -108,7 +110,8 @@ def find_runs(asked: Asked) -> RunSource:
         from storage.runs_table import read_runs
 
         runs = read_runs(asked.file, asked.mapping)
-        return RunSource(name=_law_name(asked.file.stem), runs=runs, file=str(asked.file))
+        name, file = _law_name(asked.file.stem), str(asked.file)
+        return RunSource(name=name, runs=runs, file=file, mapping=asked.mapping)
     with open_store(asked.db) as store:
         if asked.law is not None:
             return _runs_of_law(store, asked.law)

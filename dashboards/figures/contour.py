@@ -6,7 +6,7 @@ plot_contour(get_contour_info(measured, x, y, scale, law=law)).show()
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ from storage.columns import PARAMS, TOKENS
 Array = NDArray[np.float64]
 
 GRID = 60  # points a side
-MARGIN = 0.04  # of the axes beyond the runs, where the law is drawn
+MARGIN = 0.04  # of the decades of an axis beyond the runs, where the law is drawn
 OUTSIDE = 1.0  # and up to its optimum, as far as this many decades
 MIN_RUNS = 15  # to interpolate
 MAX_RUNS = 400  # to interpolate from: a sample of more
@@ -101,8 +101,8 @@ def get_contour_info(
         at = law.optimum(*scale)
         optimum = (float(at[x.name]), float(at[y.name]))
         grid_x, grid_y = (
-            _around(places, math.log10(best))
-            for places, best in zip((px, py), optimum, strict=True)
+            _around(setting, known[setting.name], best)
+            for setting, best in zip((x, y), optimum, strict=True)
         )
         across, up = np.meshgrid(_values(x, grid_x), _values(y, grid_y))
         surface = law.loss(*scale, **{x.name: across, y.name: up})
@@ -129,12 +129,19 @@ def get_contour_info(
     )
 
 
-def _around(places: Array, best: float) -> Array:
-    """Return a grid, in decades, over the runs and over an optimum not far outside them."""
-    low = min(places.min(), max(best, places.min() - OUTSIDE))
-    high = max(places.max(), min(best, places.max() + OUTSIDE))
+def _around(setting: Setting, tried: pd.Series, best: float) -> Array:
+    """Return a grid, in a setting's coordinates, over the runs and an optimum not far outside.
+
+    What is far is counted in decades on a linear axis too, which so ends above zero: there is no
+    law at zero.
+    """
+    decades = np.log10(tried.to_numpy(dtype=float))
+    optimum = math.log10(best)
+    low = min(decades.min(), max(optimum, decades.min() - OUTSIDE))
+    high = max(decades.max(), min(optimum, decades.max() + OUTSIDE))
     pad = MARGIN * (high - low)
-    return np.linspace(low - pad, high + pad, GRID)
+    ends = setting.coordinates(pd.Series([10 ** (low - pad), 10 ** (high + pad)]))
+    return np.linspace(ends[0], ends[1], GRID)
 
 
 def _values(setting: Setting, coordinates: Array) -> Array:
@@ -247,10 +254,18 @@ def plot_contour(info: ContourInfo) -> go.Figure:
     _mark(drawn, float(info.best[info.x.name]), float(info.best[info.y.name]), "best run", "star")
     if info.optimum is not None:
         _mark(drawn, *info.optimum, "the law's optimum", "diamond")
-    drawn.update_xaxes(info.x.axis(info.grid_x))
-    drawn.update_yaxes(info.y.axis(info.grid_y))
+    drawn.update_xaxes(_axis(info.x, info.grid_x))
+    drawn.update_yaxes(_axis(info.y, info.grid_y))
     note(drawn, left_out(len(info.points), info.n_runs))
     return drawn
+
+
+def _axis(setting: Setting, grid: Array) -> dict[str, Any]:
+    """Describe an axis over all runs and the surface, however far off the law's optimum is."""
+    axis = setting.axis(grid)
+    if setting.kind == "linear":
+        axis["range"] = [min(setting.low, grid[0]), max(setting.high, grid[-1])]
+    return axis
 
 
 def _mark(drawn: go.Figure, x: float, y: float, name: str, symbol: str) -> None:

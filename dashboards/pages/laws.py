@@ -141,7 +141,7 @@ def _show_constants(chosen: ChosenLaw) -> None:
                 "error on the largest scales, left out": (
                     "not judged" if form.error_pct is None else theme.format_percent(form.error_pct)
                 ),
-                "": _standing(form.axes, chosen=form.chosen),
+                "": "chosen" if form.chosen else _how_to_choose(form.axes, chosen.sweeps),
             }
             for form in law.forms
         ],
@@ -149,10 +149,14 @@ def _show_constants(chosen: ChosenLaw) -> None:
     )
 
 
-def _standing(axes: tuple[str, ...], *, chosen: bool) -> str:
-    if chosen:
-        return "chosen"
-    return f"hyperlaw law fit --axes {','.join(axes)}" if shape_axes(axes) else ""
+def _how_to_choose(axes: tuple[str, ...], sweeps: tuple[str, ...]) -> str:
+    """Return what to type for a law on a shape; runs that are in no sweep are the reader's."""
+    if not shape_axes(axes):
+        return ""
+    flag = f"--axes {','.join(axes)}"
+    if not sweeps:
+        return f"by law fit with {flag}"
+    return session.command(f"law fit {' '.join(f'--sweep {name}' for name in sweeps)} {flag}")
 
 
 def _show_residuals(chosen: ChosenLaw) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboards import frame, theme
+from dashboards import frame, session, theme
 from dashboards.chosen_law import ChosenLaw, open_law
 from dashboards.figures.plan import (
     PlanInfo,
@@ -177,7 +177,11 @@ def _show_download(
             key="plan-sweep", type="primary", on_click="ignore",
         )  # fmt: skip
         together = " ".join(f"--sweep {sweep}" for sweep in (*chosen.sweeps, name))
-        st.code(f"hyperlaw sweep launch {name}.yaml\nhyperlaw law fit {together}", language="bash")
+        st.code(
+            f"{session.command(f'sweep launch {name}.yaml')}\n"
+            f"{session.command(f'law fit {together}')}",
+            language="bash",
+        )
         with st.expander("The sweep file"):
             st.code(text, language="yaml")
     else:

@@ -36,7 +36,7 @@ def test_a_database_without_sweeps_says_what_to_type(database):
     Store.open(database).close()
     app = show()
     assert "no sweep yet" in app.info[0].value
-    assert "hyperlaw demo" in app.code[0].value
+    assert "hyperlaw demo" in app.code[-1].value
 
 
 def test_a_file_that_is_no_database_is_an_error_in_one_line(database):

@@ -226,6 +226,32 @@ def test_the_contour_of_a_law_is_least_at_its_optimum(measured, settings, law):
     assert [trace.name for trace in plot_contour(info).data][-1] == "the law's optimum"
 
 
+@pytest.mark.parametrize("narrow", [("lr",), ("batch_tokens",), ("lr", "batch_tokens")])
+@pytest.mark.parametrize("side", [0.02, 0.5, 1, 2, 50])
+def test_the_contour_of_a_law_goes_by_factors_on_linear_axes_too(runs, law, narrow, side):
+    scale = (393_216.0, 20 * 393_216.0)
+    best = law.optimum(*scale)
+    ended = runs[runs["loss"].notna()]
+    for seed, name in enumerate(narrow):  # tried within a factor of three
+        places = np.random.default_rng(seed).permutation(np.linspace(-0.5, 0.5, len(ended)))
+        ended = ended.assign(**{name: side * best[name] * 3**places})
+    lr, batch = varying_settings(ended)
+    assert {setting.name for setting in (lr, batch) if setting.kind == "linear"} == set(narrow)
+    info = get_contour_info(measure(ended, RELATIVE), lr, batch, scale, law=law)
+    assert np.isfinite(info.above_pct).all()
+    layout = plot_contour(info).layout
+    own = ended[(ended["params"] == scale[0]) & (ended["tokens"] == scale[1])]
+    axes = ((lr, info.grid_x, layout.xaxis), (batch, info.grid_y, layout.yaxis))
+    for setting, grid, axis in axes:
+        tried = own[setting.name]
+        assert 0 < grid[0] < tried.min() < tried.max() < grid[-1]
+        if setting.kind == "linear":
+            assert np.diff(grid) == pytest.approx(np.diff(grid)[0])
+            assert (grid[0] < best[setting.name] < grid[-1]) == (0.1 < side < 10)
+            assert tried.min() / 15 < grid[0] < grid[-1] < 15 * tried.max()
+            assert axis.range[0] <= grid[0] < grid[-1] <= axis.range[1]
+
+
 def test_a_contour_without_a_law_is_interpolated_between_the_runs(simulate, truth):
     runs = simulate([98_304], [20], n_runs=80, seed=5)
     measured = measure(runs, RELATIVE)

@@ -144,6 +144,19 @@ def test_the_best_so_far_only_falls_and_ends_at_the_best(timed: pd.DataFrame, ag
     assert len(plot_history(info).data) > len(info.scales)
 
 
+def test_times_of_several_forms_are_put_in_order_and_what_is_none_takes_no_order(
+    timed: pd.DataFrame,
+) -> None:
+    forms = [time.replace("T", " ")[:16] if i % 2 else f"{time}Z" for i, time in
+             enumerate(timed["created"])]  # fmt: skip
+    mixed = get_history_info(timed.assign(created=forms), against="time")
+    pd.testing.assert_frame_equal(
+        history_frame(mixed), history_frame(get_history_info(timed, against="time"))
+    )
+    forms[0] = "yesterday"
+    assert get_history_info(timed.assign(created=forms), against="time").against == "order"
+
+
 def test_the_best_so_far_begins_at_the_first_loss_whatever_failed_before(
     timed: pd.DataFrame,
 ) -> None:

@@ -9,6 +9,8 @@ from hpo.runner import run_sweep
 from hpo.spec import parse_spec
 from storage.store import Store
 from tests.hpo.launches import Launch
+from trainers.config import RunConfig
+from trainers.registry import kind
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
@@ -52,10 +54,32 @@ resources: {{fused: 4}}
 """
 
 
+TAUGHT = """\
+name: taught
+trainer: task_for_tests:Taught
+search: {method: listed}
+points:
+  - {scale: {features: 32, tokens: 1280}, setting: {lr: 0.1}, seed: 0}
+  - {scale: {features: 32, tokens: 1280}, setting: {lr: 0.2}, seed: 0}
+  - {scale: {features: 32, tokens: 1280}, setting: {lr: 0.1}, seed: 4}
+  - {scale: {features: 32, tokens: 1280}, setting: {lr: 0.2}, seed: 5}
+fixed: {batch_tokens: 64}
+resources: {cpus: 2, fused: 2}
+"""
+
+
 def launch(text: str, store: Store) -> pd.DataFrame:
     spec = parse_spec(text)
     run_sweep(spec, store, spec_text=text)
     return store.runs(spec.name)
+
+
+def loss_alone(trainer: str, setting: dict[str, float], seed: int) -> float:
+    run = kind(trainer).build(RunConfig(trainer, {"features": 32}, 1280, setting, seed=seed))
+    report = run.step()
+    while report.status == "running":
+        report = run.step()
+    return report.loss
 
 
 def fused(text: str, number: int) -> str:
@@ -110,6 +134,17 @@ def test_runs_that_cannot_be_fused_are_trained_one_at_a_time(store: Store) -> No
     runs = launch(OWN.format(task="Dropping"), store)
     assert (runs["status"] == "completed").all()
     assert len(runs) == 6
+
+
+def test_a_worker_fuses_no_runs_with_what_it_recorded_of_others(store: Store) -> None:
+    """The teacher of the first two runs is not that of the two that the same worker has next."""
+    runs = launch(TAUGHT, store)
+    assert (runs["status"] == "completed").all()
+    alone = [
+        loss_alone("task_for_tests:Taught", {"lr": lr, "batch_tokens": 64}, seed)
+        for lr, seed in zip(runs["lr"], runs["seed"], strict=True)
+    ]
+    assert list(runs["loss"]) == pytest.approx(alone, rel=1e-4)
 
 
 def test_a_run_that_fails_among_others_fails_alone(store: Store) -> None:

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import cast
 
 import pytest
+import torch
+from torch import Tensor
 
 from tests.trainers.linear_task import FEATURES
+from tests.trainers.running import with_setting
 from trainers.config import Change, RunConfig, Value
 from trainers.errors import TrainerError
 from trainers.fused.compatible import why_not_fused
@@ -18,6 +22,22 @@ def of_task(name: str, **setting: Value) -> RunConfig:
     setting = {"lr": 0.01, "batch_tokens": 64, **setting}
     trainer = f"tests.trainers.unfusable_tasks:{name}"
     return RunConfig(trainer, {"features": FEATURES}, 20 * 64, setting)
+
+
+def losses(runs: FusedTrainer) -> list[float]:
+    """The last loss of each run, in the order of slots."""
+    found: dict[int, float] = {}
+    while runs.running:
+        found |= {slot: report.loss for slot, report in runs.step().items()}
+    return [found[slot] for slot in runs.slots]
+
+
+def loss_alone(config: RunConfig) -> float:
+    trainer = TaskTrainer(config)
+    report = trainer.step()
+    while report.status == "running":
+        report = trainer.step()
+    return report.loss
 
 
 @pytest.mark.parametrize(
@@ -82,15 +102,73 @@ def test_a_setting_of_the_tasks_own_must_be_equal():
         ("Dropping", "cannot be computed for several runs at once"),
         ("Deciding", "cannot be computed for several runs at once"),
         ("Seeded", "in a run by itself and of"),
+        ("FromZero", "in a run by itself and of"),
+        ("Steered", "have another gradient in a run by itself than among others"),
         ("Idle", "does not depend on parameter 'idle'"),
     ],
 )
 def test_a_loss_that_is_of_one_run_only(name: str, says: str):
+    """It is refused as the second run comes, which the first goes on without."""
     config = of_task(name)
-    runs = FusedTrainer([config, replace(config, seed=5)])
+    runs = FusedTrainer([config])
+    with pytest.raises(TrainerError, match=says):
+        runs.add(replace(config, seed=5))
+    assert losses(runs) == [loss_alone(config)]
+    assert packing(config).runs == 1
+
+
+def test_a_run_of_another_loss_takes_no_place_that_is_left():
+    config = of_task("Seeded", lr=0.03)
+    runs = FusedTrainer([config, with_setting(config, lr=0.1), with_setting(config, lr=0.3)])
+    runs.step()
+    runs.remove(1)
+    with pytest.raises(TrainerError, match="in a run by itself and of"):
+        runs.add(replace(config, seed=5))
+    same = with_setting(config, lr=0.2)
+    runs.add(same)
+    expected = [loss_alone(one) for one in (config, with_setting(config, lr=0.3), same)]
+    assert losses(runs) == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_was_recorded_of_runs_of_another_loss_is_not_used_again():
+    """Where all have left, runs of another loss may come, and be fused with each other."""
+    config = of_task("Seeded")
+    runs = FusedTrainer([config, with_setting(config, lr=0.03)])
+    losses(runs)
+    for slot in runs.slots:
+        runs.remove(slot)
+    others = [replace(config, seed=5), replace(with_setting(config, lr=0.03), seed=5)]
+    for other in others:
+        runs.add(other)
+    assert losses(runs) == pytest.approx([loss_alone(other) for other in others], rel=1e-5)
+    with pytest.raises(TrainerError, match="in a run by itself and of"):
+        runs.add(replace(config, seed=6))
+
+
+def test_a_state_that_brings_another_loss_is_refused():
+    config = of_task("Shifted")
+    state = TaskTrainer(config).state_dict()
+    weights = cast(dict[str, Tensor], state["model"])
+    shifted = {**state, "model": {**weights, "shift": torch.tensor(0.5)}}
+    runs = FusedTrainer([config, with_setting(config, lr=0.03)])
+    runs.step()
+    runs.load_state_dict(1, state)
+    with pytest.raises(TrainerError, match="in a run by itself and of"):
+        runs.load_state_dict(1, shifted)
+    assert runs.slots == (0,)
+    by_itself = FusedTrainer([config])
+    by_itself.load_state_dict(0, shifted)
+    assert len(by_itself.step()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("Counting", "in a run by itself and of"), ("Ragged", "are of other shapes")]
+)
+def test_a_loss_that_changes_from_step_to_step(name: str, says: str):
+    config = of_task(name)
+    runs = FusedTrainer([config, with_setting(config, lr=0.03)])
     with pytest.raises(TrainerError, match=says):
         runs.step()
-    assert packing(config).runs == 1
 
 
 def test_a_wrong_configuration_is_refused_as_alone(config: RunConfig):

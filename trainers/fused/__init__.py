@@ -10,6 +10,7 @@ its own. A run is the same as it would be alone, but for rounding.
 - `packing`: how many runs to fuse of a kind, by a short measurement.
 - `run`: one of the runs: `trainers.loop.TaskTrainer`, whose steps are taken with others'.
 - `stack`: the stacked weights and moments of the runs, and one step of all.
+- `one_loss`: whether runs have the same loss, so that a recording of it serves all.
 - `tracing`: loss and gradient of all runs, as a graph of batched operations.
 - `optimizers`: the optimizers, stepping all runs at once.
 """

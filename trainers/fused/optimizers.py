@@ -1,8 +1,9 @@
 """The optimizers of `trainers.optimizers`, stepping several runs at once.
 
 Tensors of a parameter group lie side by side, (runs, values), and hyperparameters are columns,
-(runs, 1): one operation steps all. The steps are those of torch 2.13 (`torch.optim`) and of
-pytorch-optimizer 4.1 (Lion), in an order of operations that takes fewer passes over memory.
+(runs, 1): one operation steps all. The steps are those of torch 2.13 (`torch.optim`; SGD with the
+decay of `trainers.optimizers`) and of pytorch-optimizer 4.1 (Lion), in an order of
+operations that takes fewer passes over memory.
 """
 
 import math
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainers.optimizers import ALGORITHM, Group, Optimizer, load_moments
+from trainers.optimizers import ALGORITHM, DECOUPLED_DECAY, Group, Optimizer, load_moments
 
 Columns = Sequence[Tensor]
 
@@ -79,18 +80,17 @@ def _adamw(group: StackedGroup, columns: Columns) -> None:
 
 
 def _sgd_coefficients(group: Group, step: int) -> tuple[float, ...]:
-    return group["weight_decay"], group["momentum"], group["lr"]
+    return 1 - group["lr"] * group[DECOUPLED_DECAY], group["momentum"], group["lr"]
 
 
 def _sgd(group: StackedGroup, columns: Columns) -> None:
-    decay, momentum, rate = columns
+    keep, momentum, rate = columns
     buffer = group.moments["momentum_buffer"]
-    gradient = torch.addcmul(group.gradient, group.weights, decay)
     # Without momentum the buffer stays as it is, for a time when there is some again.
     has_momentum = momentum != 0
-    torch.where(has_momentum, buffer * momentum + gradient, buffer, out=buffer)
-    change = torch.where(has_momentum, buffer, gradient)
-    group.weights.sub_(change.mul_(rate))
+    torch.where(has_momentum, buffer * momentum + group.gradient, buffer, out=buffer)
+    change = torch.where(has_momentum, buffer, group.gradient)
+    group.weights.mul_(keep).sub_(change.mul_(rate))
 
 
 def _lion_coefficients(group: Group, step: int) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainers.averaging import Weights
 from trainers.batch_schedules import BatchLog
@@ -83,7 +83,15 @@ class FusedRun(TaskTrainer):
         sample_tokens = self._task.sample_tokens
         self._lr = learning_rate(setting, self.steps_taken, self._steps, sample_tokens)
         set_lr(self._optimizer, self._lr)
-        return self._task.draw(self._batch_samples, self._generator)
+        return self.draw(self._generator)
+
+    def draw(self, generator: torch.Generator) -> Batch:
+        """Return samples of a step."""
+        return self._task.draw(self._batch_samples, generator)
+
+    def loss(self, weights: Weights, batch: Batch) -> Tensor:
+        """Return the loss of the task for other weights in place of the run's own."""
+        return self._task.loss(self._with_weights(weights), batch)
 
     def end_step(self, weights: Weights) -> None:
         """Count the step that led to `weights`, which a running average copies."""

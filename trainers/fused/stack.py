@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
 from trainers.averaging import Weights
-from trainers.errors import TrainerError
+from trainers.fused.one_loss import another_loss
 from trainers.fused.optimizers import ALGORITHMS, StackedGroup, clip, moments_of, set_moments
 from trainers.fused.run import FusedRun
-from trainers.fused.tracing import Graph, LossOfOne, Stacked, trace
+from trainers.fused.tracing import Graph, Stacked, trace
 from trainers.optimizers import ALGORITHM, Group
 from trainers.task import Batch
 
@@ -133,20 +132,16 @@ class Stack:
     def _trace(self, batch: Batch) -> Graph:
         """Return the graph of this many rows; TrainerError where a run's loss is another in it."""
         first = next(run for run in self._rows if run is not None)
-        graph = trace(_loss_of_one(first), self._weights, batch)
+        graph = trace(first.loss, self._weights, batch)
         losses, _ = graph(self._weights, batch)
         for row, run in enumerate(self._rows):
             if run is None:
                 continue
             own_batch = tuple(part[row] for part in batch)
             with torch.no_grad():
-                alone = _loss_of_one(run)(self._weights_of_row[row], own_batch)
+                alone = run.loss(self._weights_of_row[row], own_batch)
             if not torch.isclose(losses[row], alone, SAME_LOSS, SAME_LOSS, equal_nan=True):
-                raise TrainerError(
-                    f"the same weights and batch have a loss of {float(alone):.6g} in a run by "
-                    f"itself and of {float(losses[row]):.6g} among others; these runs must be "
-                    "trained one at a time"
-                )
+                raise another_loss(alone, among=losses[row])
         return graph
 
 
@@ -163,16 +158,3 @@ def _stacked_group(n_rows: int, group: Group) -> StackedGroup:
         gradient=torch.zeros_like(weights),
         moments={name: torch.zeros_like(weights) for name in names},
     )
-
-
-def _loss_of_one(run: FusedRun) -> LossOfOne:
-    """Return the loss of the task of `run` as a function of weights and batch."""
-
-    def loss(weights: Stacked, batch: Batch) -> Tensor:
-        def model(*inputs: Tensor) -> Tensor:
-            found: Tensor = functional_call(run.model, dict(weights), inputs)
-            return found
-
-        return run.task.loss(model, batch)
-
-    return loss

@@ -45,27 +45,36 @@ def trace(loss: LossOfOne, weights: Stacked, batch: Batch) -> Graph:
         an optimizer that steps a run alone would leave alone.
     """
     names = list(weights)
+    shapes = [part.shape for part in batch]
 
-    def losses_and_gradients(
-        values: Sequence[Tensor], batch: Batch
-    ) -> tuple[Tensor, Sequence[Tensor | None]]:
-        leaves = [value.detach().requires_grad_() for value in values]
-        losses = batched_losses(loss, dict(zip(names, leaves, strict=True)), batch)
-        gradients = torch.autograd.grad(losses.sum(), leaves, allow_unused=True)
-        _check_reached(names, gradients)
-        return losses.detach(), gradients
+    def to_record(values: Sequence[Tensor], batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        return losses_and_gradients(loss, dict(zip(names, values, strict=True)), batch)
 
-    values = list(weights.values())
-    with torch.enable_grad():
-        recorded = make_fx(losses_and_gradients)(values, batch)
+    recorded = make_fx(to_record)(list(weights.values()), batch)
 
     def graph(weights: Stacked, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        if shapes != [part.shape for part in batch]:
+            raise TrainerError(
+                "the samples of a step are of other shapes than those of an earlier one, so runs "
+                "must be trained one at a time"
+            )
         with torch.no_grad():
             return cast(
                 tuple[Tensor, list[Tensor]], recorded([weights[name] for name in names], batch)
             )
 
     return graph
+
+
+def losses_and_gradients(
+    loss: LossOfOne, weights: Stacked, batch: Batch
+) -> tuple[Tensor, list[Tensor]]:
+    """Compute what `trace` records, with the same errors."""
+    leaves = {name: value.detach().requires_grad_() for name, value in weights.items()}
+    with torch.enable_grad():
+        losses = batched_losses(loss, leaves, batch)
+        gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), allow_unused=True)
+    return losses.detach(), _reached(list(leaves), gradients)
 
 
 def batched_losses(loss: LossOfOne, weights: Stacked, batch: Batch) -> Tensor:
@@ -82,13 +91,17 @@ def batched_losses(loss: LossOfOne, weights: Stacked, batch: Batch) -> Tensor:
         ) from error
 
 
-def _check_reached(names: Sequence[str], gradients: Sequence[Tensor | None]) -> None:
+def _reached(names: Sequence[str], gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Return the gradients, all of which must be there."""
+    found = []
     for name, gradient in zip(names, gradients, strict=True):
         if gradient is None:
             raise TrainerError(
                 f"the loss does not depend on parameter {name!r}; runs are fused only where it "
                 "depends on all"
             )
+        found.append(gradient)
+    return found
 
 
 class _BatchedAttention(TorchFunctionMode):

@@ -19,6 +19,7 @@ from trainers import registry
 from trainers.config import RunConfig
 from trainers.errors import TrainerError
 from trainers.fused.compatible import shared_part, why_not_fused
+from trainers.fused.one_loss import Probe
 from trainers.fused.run import FusedRun
 from trainers.fused.stack import Stack
 from trainers.fused.tracing import Graph
@@ -35,6 +36,7 @@ class FusedTrainer:
         self._shared: dict[str, object] = {}
         self._stack: Stack | None = None
         self._graphs: dict[int, Graph] = {}
+        self._probe: Probe | None = None  # from the second run on
         for config in configs:
             self.add(config)
 
@@ -51,7 +53,8 @@ class FusedTrainer:
     def add(self, config: RunConfig) -> int:
         """Begin another run; return its slot.
 
-        Raises TrainerError for a configuration that is wrong, or cannot be fused with the others.
+        Raises TrainerError for a configuration that is wrong, or cannot be fused with the others,
+        or whose loss is not a function of weights and batch that it shares with them.
         """
         registry.kind(config.trainer).check(config)
         others = list(self._configs.values())[:1]
@@ -59,9 +62,12 @@ class FusedTrainer:
             raise TrainerError(f"runs cannot be fused: {reason}")
         if not others and self._shared != (shared := shared_part(config)):
             # What was here before, if anything, was of other shapes.
-            self._shared, self._stack, self._graphs = shared, None, {}
+            self._shared = shared
+            self._start_anew()
+        run = FusedRun(config)
+        self._compare(run, list(self._runs.values()))
         slot = self._added
-        self._runs[slot], self._configs[slot] = FusedRun(config), config
+        self._runs[slot], self._configs[slot] = run, config
         self._added += 1
         return slot
 
@@ -102,9 +108,18 @@ class FusedTrainer:
         return run.state_dict()
 
     def load_state_dict(self, slot: int, state: Mapping[str, object]) -> None:
-        """Let a run go on from `state`, as `trainers.loop.TaskTrainer.load_state_dict` does."""
+        """Let a run go on from `state`, as `trainers.loop.TaskTrainer.load_state_dict` does.
+
+        Raises TrainerError, too, where buffers that it brings give the run another loss than others
+        have; the run is then removed.
+        """
         run = self._run(slot)
         run.load_state_dict(state)
+        try:
+            self._compare(run, [other for other in self._runs.values() if other is not run])
+        except TrainerError:
+            self.remove(slot)
+            raise
         if self._stack is not None and self._stack.holds(run):
             self._stack.load(run)
 
@@ -113,6 +128,27 @@ class FusedTrainer:
             named = ", ".join(map(str, self._runs)) or "none"
             raise TrainerError(f"no run has slot {slot}; there are: {named}")
         return self._runs[slot]
+
+    def _compare(self, run: FusedRun, others: Sequence[FusedRun]) -> None:
+        """Raise TrainerError where `run` has another loss than `others`.
+
+        Where there are none, what was recorded of runs before it is of no use to it, and dropped.
+        """
+        try:
+            if self._probe is not None:
+                self._probe.check(run)
+            elif others:
+                probe = Probe(run)
+                for other in others:
+                    probe.check(other)
+                self._probe = probe
+        except TrainerError:
+            if others:
+                raise
+            self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._stack, self._graphs, self._probe = None, {}, None
 
     def _restack(self) -> None:
         """Give every run that goes on a row, and none to a single one.

@@ -1,5 +1,6 @@
 """Trainers whose curves are known, found by Ray's workers through Python's path."""
 
+import dataclasses
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,6 +41,23 @@ class Falling(Instant):
         made = state["made"]
         assert isinstance(made, int)
         self.made = made
+
+
+class Signed(Falling):
+    """Reports the negative of its loss, which no run can have, while there is a file `minus`."""
+
+    def loss(self) -> float:
+        sign = -100 if Path(str(self.config.model["minus"])).exists() else 1
+        return sign * super().loss()
+
+
+class Unending(Falling):
+    """Makes twice the reports that it is asked for, while there is a file `twice`."""
+
+    def __init__(self, config: RunConfig) -> None:
+        if Path(str(config.model["twice"])).exists():
+            config = dataclasses.replace(config, reports=2 * config.reports)
+        super().__init__(config)
 
 
 class Located(Falling):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tests.trainers.linear_task import LinearTask
+from tests.trainers.linear_task import FEATURES, LinearTask
 from trainers.config import RunConfig
 from trainers.task import Batch
 
@@ -18,6 +18,19 @@ class Dropping(LinearTask):
         features, targets = batch
         kept = torch.rand_like(features) < 0.9
         return super().loss(model, (features * kept, targets))
+
+
+class Taught(LinearTask):
+    """A regression to what a teacher says that is drawn from the seed."""
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        super().__init__(config, device)
+        self._teacher = torch.randn(FEATURES, generator=torch.Generator().manual_seed(config.seed))
+
+    def loss(self, model: Callable[..., Tensor], batch: Batch) -> Tensor:
+        """Return the loss of a batch, whose targets are not read."""
+        features, _ = batch
+        return super().loss(model, (features, features @ self._teacher))
 
 
 class Failing(LinearTask):
