@@ -30,7 +30,8 @@ class Parsed:
     Parameters
     ----------
     cells : array of shape (n_runs,)
-        float64 or int64 numbers, NaN where missing; or objects (text, None where missing).
+        float64 or int64 numbers, NaN where missing; or objects (text, None where missing). Times
+        are text, as the store writes them.
     wrong : array of bool, shape (n_runs,)
         Where a cell breaks a rule of its column; `explain` says which one.
     """
@@ -62,6 +63,8 @@ def parse(column: Column, cells: Cells) -> Parsed:
     if column.kind == "str":
         text = as_text(cells)
         return Parsed(text, _wrong_text(column, text))
+    if column.kind == "time":
+        return _as_times(cells)
     numbers, unreadable = _as_numbers(cells)
     wrong = unreadable | _wrong_numbers(column, numbers) & ~unreadable
     if column.kind == "int" and not wrong.any() and not np.isnan(numbers).any():
@@ -82,8 +85,10 @@ def explain(column: Column, cell: object) -> str:
         return f"'{cell}' is no status; {meant}it must be one of {', '.join(STATUSES)}"
     if column.kind == "str" or _is_blank(cell):
         return f"is missing ({column.meaning})"
-    numbers, unreadable = _as_numbers(one_cell(cell))
     shown = str(cell).strip()
+    if column.kind == "time":
+        return f"'{shown}' is no time such as 2026-03-09T14:05:00Z ({column.meaning})"
+    numbers, unreadable = _as_numbers(one_cell(cell))
     if unreadable[0]:
         fault = f"'{shown}' is not a number"
     elif not np.isfinite(numbers[0]):
@@ -128,9 +133,28 @@ def infer(cells: Cells) -> Cells:
 
 def _one_text(cell: object) -> str | None:
     if isinstance(cell, datetime):
-        aware = cell.replace(tzinfo=UTC) if cell.tzinfo is None else cell.astimezone(UTC)
-        return aware.isoformat(timespec="seconds")
+        return _in_utc(cell)
     return str(cell).strip() or None
+
+
+def _in_utc(time: datetime) -> str:
+    aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return aware.isoformat(timespec="seconds")
+
+
+def _as_times(cells: Cells) -> Parsed:
+    """Read times, None where blank; a cell that is no time is left as it is."""
+    text = as_text(cells)
+    wrong = np.zeros(len(text), dtype=np.bool_)
+    for row, cell in enumerate(text):
+        if _is_blank(cell):
+            text[row] = None
+            continue
+        try:
+            text[row] = _in_utc(datetime.fromisoformat(cell))
+        except (ValueError, OverflowError):  # OverflowError: UTC is beyond the first or last year
+            wrong[row] = True
+    return Parsed(text, wrong)
 
 
 def _as_numbers(cells: Cells) -> tuple[Cells, NDArray[np.bool_]]:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-Kind = Literal["float", "int", "str"]
+Kind = Literal["float", "int", "str", "time"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class Column:
     ----------
     name : str
         As it stands in the table's header.
-    kind : {"float", "int", "str"}
-        What a cell holds. A whole number is kept as a float column where some run lacks it.
+    kind : {"float", "int", "str", "time"}
+        What a cell holds. A whole number is kept as a float column where some run lacks it; a time
+        is kept as text, ISO 8601 in UTC to the second, so that text and time sort alike.
     unit : str
         Unit of the values, "" where they have none.
     meaning : str
@@ -39,6 +40,11 @@ class Column:
     required: bool = False
     positive: bool = False
     nonnegative: bool = False
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a checked column holds text, not numbers."""
+        return self.kind in ("str", "time")
 
 
 RUN_ID: Final = "run_id"
@@ -118,7 +124,7 @@ OPTIONAL: Final = (
     Column(MODEL, "str", "", "kind of model"),
     Column(DATA, "str", "", "training data"),
     Column(SECONDS, "float", "s", "time spent training", nonnegative=True),
-    Column(CREATED, "str", "", "when the run ended, ISO 8601 in UTC"),
+    Column(CREATED, "time", "", "when the run ended, ISO 8601; in UTC where it names no zone"),
     Column(REASON, "str", "", "why a run failed, one line"),
 )
 

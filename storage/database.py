@@ -2,19 +2,23 @@
 
 SQLite is used in WAL mode, so that any number of processes read while one writes. A writing
 transaction takes the write lock when it begins, so that it waits for its turn instead of failing
-halfway.
+halfway. A file that may not be written is read all the same, as a colleague's or one on a read-only
+disk.
 """
 
+import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from storage import migrations
 from storage.errors import NotFoundError, StoreError
@@ -43,16 +47,24 @@ class Database:
         Its file; None where it is in memory or on a server.
     name : str
         What to call the database in errors: the path or URL that was given, without a password.
+    why_read_only : str
+        Why it can only be read; empty where it can be written.
     """
 
     def __init__(self, url_or_path: str | Path, *, create: bool, upgrade: bool = True) -> None:
-        """Open the database and bring it to the newest schema if `upgrade`; make it if `create`."""
+        """Open the database and bring it to the newest schema if `upgrade`; make it if `create`.
+
+        One that may not be written is opened for reading unless `create`.
+        """
         url, self.name = _locate(url_or_path)
         self.url: str = url.render_as_string(hide_password=False)
         on_disk = url.get_backend_name() == "sqlite" and url.database not in _IN_MEMORY
         self.path = Path(str(url.database)) if on_disk else None
         _check_place(url, self.name, create=create)
-        self._engine = _engine(url, self.name)
+        self.why_read_only = "" if self.path is None else _why_read_only(self.path, self.name)
+        if create:
+            self._require_writable()
+        self._engine = _engine(url, self.name, self.path if self.why_read_only else None)
         self._writers = threading.local()
         self._snapshots = self._engine
         if self._engine.dialect.name == "postgresql":  # SQLite's transactions are snapshots anyway
@@ -87,6 +99,7 @@ class Database:
             with self._one_line_errors():
                 yield outer
             return
+        self._require_writable()
         with self._one_line_errors(), self._engine.connect() as connection:
             writer = connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
             with writer.begin():
@@ -106,6 +119,10 @@ class Database:
             kind = ConflictError if isinstance(error, IntegrityError) else StoreError
             raise kind(f"{self.name}: {said}") from error
 
+    def _require_writable(self) -> None:
+        if self.why_read_only:
+            raise StoreError(self.why_read_only)
+
     def _bring_to_head(self, *, create: bool, upgrade: bool) -> None:
         with self.reading() as connection:
             found = migrations.revision(connection)
@@ -113,6 +130,11 @@ class Database:
             if not create:
                 migrations.require_tables(found, connection, self.name)
         if upgrade and found != migrations.HEAD:
+            if self.why_read_only:
+                raise StoreError(
+                    f"{self.why_read_only}; its schema is {found}, older than this hyperlaw's, "
+                    f"{migrations.HEAD}: open it once where it can be written, or a copy of it"
+                )
             self._upgrade()
 
     def _upgrade(self) -> None:
@@ -173,9 +195,40 @@ def _check_place(url: URL, name: str, *, create: bool) -> None:
         raise StoreError(f"{name} is not a database; it was left as it is, name another file")
 
 
-def _engine(url: URL, name: str) -> Engine:
+def _why_read_only(path: Path, name: str) -> str:
+    """Say why a database's file cannot be written; "" where it can, or is yet to be made."""
+    if not os.access(path.parent, os.W_OK):  # SQLite writes a log beside the file
+        return f"{name} cannot be written: its folder, {path.parent}, is read-only to you"
+    if path.exists() and not os.access(path, os.W_OK):
+        return f"{name} cannot be written: the file is read-only to you"
+    return ""
+
+
+def _connect_to_read(path: Path, name: str) -> sqlite3.Connection:
+    """Connect to a file in WAL mode that may not be written, nor anything be made beside it.
+
+    SQLite reads it as it stands if told that nobody changes it, which holds as long as there is no
+    log beside it; the log of a process that writes now is read with the index that it keeps. So
+    each transaction connects anew.
+    """
+    log, index = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    if log.exists() and index.exists():
+        return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    if log.exists() and log.stat().st_size > 0:
+        raise StoreError(
+            f"{name} cannot be read without being written: {log.name} holds what is not in it yet; "
+            "open it once where it can be written"
+        )
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
+
+
+def _engine(url: URL, name: str, to_read: Path | None) -> Engine:
     try:
-        engine = create_engine(url)
+        if to_read is not None:
+            connect = partial(_connect_to_read, to_read, name)
+            engine = create_engine(url, creator=connect, poolclass=NullPool)
+        else:
+            engine = create_engine(url)
     except ModuleNotFoundError as error:
         raise StoreError(
             f"{name}: needs the package {error.name}; install it beside hyperlaw"

@@ -85,7 +85,7 @@ def read_frame(connection: Connection, condition: ColumnElement[bool]) -> pd.Dat
 
 
 def _series(column: Column, cells: Sequence[object]) -> "pd.Series[Any]":
-    if column.kind == "str":
+    if column.is_text:
         return pd.Series(cells, dtype="str")
     whole = column.kind == "int" and None not in cells
     return pd.Series(np.array(cells, dtype=np.int64 if whole else np.float64))

@@ -40,13 +40,15 @@ from storage.table_files import (
     read_table,
 )
 
-__all__ = ["RunsTableError", "check_row", "check_runs", "read_runs"]
+__all__ = ["RunsTableError", "check_row", "check_runs", "numbered_names", "read_runs"]
 
 # How far two counts of the same thing may lie apart before one of them is in another unit: a batch
 # that grows during a run moves steps × batch_tokens by a small factor, sequences for tokens by
 # hundreds; attention and embeddings move FLOPs from 6ND by a small factor, PFLOP for FLOP by 1e15.
 _STEPS_FACTOR = 8.0
 _FLOPS_FACTOR = 1000.0
+# The longest runs take some 1e6 steps; sequences for tokens make them hundreds of times more.
+_MAX_STEPS = 1e7
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def read_runs(
     *,
     kind: TableKind = RUNS,
     only: Mapping[str, str] | None = None,
+    name_runs: Callable[[pd.DataFrame], Sequence[str]] | None = None,
 ) -> pd.DataFrame:
     """Read and check a runs table from a file.
 
@@ -89,6 +92,9 @@ def read_runs(
         Which columns are required; `storage.columns.LOSSES` where settings are not asked about.
     only : mapping of str to str, optional
         Column of the file to value: rows of another value are left out, unchecked.
+    name_runs : callable, optional
+        Called with the checked table where the file has no `run_id`, for a name a run; else they
+        are named as `check_runs` does.
 
     Returns
     -------
@@ -103,7 +109,10 @@ def read_runs(
     """
     frame = read_table(Path(path), mapping or {}, kind, only)
     source = _Source(str(path), mapping or {}, row_numbers=frame.index.tolist())
-    return _check_frame(frame.reset_index(drop=True), source, kind)
+    runs = _check_frame(frame.reset_index(drop=True), source, kind)
+    if name_runs is not None and RUN_ID not in frame.columns:
+        runs[RUN_ID] = pd.Series(name_runs(runs), dtype="str")
+    return runs
 
 
 def check_runs(
@@ -139,6 +148,8 @@ def check_runs(
 def check_row(row: Mapping[str, object], *, source: str = "run") -> dict[str, object]:
     """Check one run, given as a mapping of column to value, by the rules of `check_runs`.
 
+    It may have any number of steps: who makes a run knows what its batch counts.
+
     Returns plain Python values; a missing value is None, and so is the loss of a diverged run.
     """
     check_required(check_distinct(row, source), source)
@@ -151,6 +162,15 @@ def check_row(row: Mapping[str, object], *, source: str = "run") -> dict[str, ob
     return checked | {name: value for name, value in row.items() if name not in rules}
 
 
+def numbered_names(stem: str, n_runs: int, first: int = 1) -> list[str]:
+    """Return names for runs that have none.
+
+    >>> numbered_names("ladder", 2)
+    ['ladder-000001', 'ladder-000002']
+    """
+    return [f"{stem}-{number:06d}" for number in range(first, first + n_runs)]
+
+
 def _rules(kind: TableKind) -> dict[str, Column]:
     return {column.name: column for column in kind.columns}
 
@@ -161,7 +181,7 @@ def _check_frame(frame: pd.DataFrame, source: _Source, kind: TableKind) -> pd.Da
     check_required(names, source.name, kind)
     cells = {name: column_cells(frame[name]) for name in names if name in rules}
     checked = {
-        name: pd.Series(cells, dtype="str" if rules[name].kind == "str" else None)
+        name: pd.Series(cells, dtype="str" if rules[name].is_text else None)
         for name, cells in _checked(cells, rules, source).items()
     }
     others = frame[[name for name in names if name not in rules]]
@@ -186,7 +206,8 @@ def _checked(
 
     _refuse(wrong, why, source)
     filled = _fill(columns, source.name)
-    _refuse(_wrong_units(filled), lambda name, row: _why_unit(name, row, filled), source)
+    wrong_units = _wrong_units(filled, max_steps=np.inf if source.one_run else _MAX_STEPS)
+    _refuse(wrong_units, lambda name, row: _why_unit(name, row, filled), source)
     return {name: filled[name] for name in rules if name in filled}
 
 
@@ -218,7 +239,7 @@ def _fill(columns: Mapping[str, Cells], source: str) -> dict[str, Cells]:
     n_runs = len(filled[LOSS])
     if RUN_ID not in filled:
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).stem).strip("-") or "run"
-        filled[RUN_ID] = np.array([f"{stem}-{i:06d}" for i in range(1, n_runs + 1)], dtype=object)
+        filled[RUN_ID] = np.array(numbered_names(stem, n_runs), dtype=object)
     no_text: Cells = np.full(n_runs, None, dtype=object)
     filled[SWEEP] = _where_missing(filled.get(SWEEP, no_text), "")
 
@@ -243,14 +264,15 @@ def _where_missing(text: Cells, value: str) -> Cells:
     return np.where(is_missing(text), value, text)
 
 
-def _wrong_units(columns: Mapping[str, Cells]) -> dict[str, NDArray[np.bool_]]:
+def _wrong_units(columns: Mapping[str, Cells], max_steps: float) -> dict[str, NDArray[np.bool_]]:
     """Mark values that cannot be in the unit of their column, seen from other columns."""
     completed = columns[STATUS] == COMPLETED
     params, tokens = columns[PARAMS], columns[TOKENS]
     wrong = {PARAMS: params < 1}
     if BATCH_TOKENS in columns:
         batch = columns[BATCH_TOKENS]
-        wrong |= {TOKENS: tokens < batch, BATCH_TOKENS: batch < 1}
+        too_many = tokens > max_steps * batch
+        wrong |= {TOKENS: tokens < batch, BATCH_TOKENS: (batch < 1) | too_many}
         if STEPS in columns:
             ratio = columns[STEPS] * (batch / tokens)
             apart = (ratio < 1 / _STEPS_FACTOR) | (ratio > _STEPS_FACTOR)
@@ -268,6 +290,12 @@ def _why_unit(name: str, row: int, columns: Mapping[str, Cells]) -> str:
     if name == TOKENS:
         batch = f"{columns[BATCH_TOKENS][row]:g}"
         return f"{value} is less than one batch of {batch}; both must be in tokens"
+    if name == BATCH_TOKENS and columns[TOKENS][row] > _MAX_STEPS * columns[name][row]:
+        steps = columns[TOKENS][row] / columns[name][row]
+        return (
+            f"{value} makes {steps:.2g} steps of the run's {columns[TOKENS][row]:g} tokens, more "
+            f"than the {_MAX_STEPS:g} of any training; it must be in tokens, not in sequences"
+        )
     if name == BATCH_TOKENS:
         seen = columns[STEPS][row] * columns[BATCH_TOKENS][row]
         return (

@@ -47,6 +47,7 @@ _SQL_TYPES: dict[columns.Kind, TypeEngine[Any]] = {
     "float": Double(),
     "int": BigInteger(),
     "str": Text(),
+    "time": Text(),
 }
 
 

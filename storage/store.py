@@ -227,6 +227,17 @@ class Store:
         StoreError
             If a run of the same `run_id` is there already.
         """
+        self._add_runs(frame, to_launched=True)
+
+    def import_runs(self, frame: pd.DataFrame, sweep: str) -> None:
+        """Add runs that were trained elsewhere to one sweep: all of them or none.
+
+        Errors are those of `add_runs`; StoreError too where the sweep was launched here: its runs
+        are counted against what its file asks for, and its laws are of them alone.
+        """
+        self._add_runs(frame.assign(**{SWEEP: sweep}), to_launched=False)
+
+    def _add_runs(self, frame: pd.DataFrame, *, to_launched: bool) -> None:
         checked = check_runs(frame)
         new_rows = rows.to_rows(checked)
         names = [str(name) for name in checked[SWEEP].unique() if name]
@@ -235,6 +246,8 @@ class Store:
         try:
             with self._database.writing() as connection:
                 known = sweeps.names(connection)
+                if not to_launched:
+                    self._refuse_launched(connection, names)
                 new = [name for name in names if name not in known]
                 sweeps.add(connection, new, sweeps.DONE, spec_text="")
                 if new_rows:
@@ -493,6 +506,15 @@ class Store:
         return StoreError(
             f"{runs} in {self._database.name} already; nothing was written, name them differently"
         )
+
+    def _refuse_launched(self, connection: Connection, names: Sequence[str]) -> None:
+        for name in names:
+            found = sweeps.find(connection, name)
+            if found is not None and found.spec_text:
+                raise StoreError(
+                    f"sweep '{name}' of {self._database.name} was launched here, and its runs are "
+                    "its own; nothing was written, name another sweep"
+                )
 
     def _require_sweep(self, connection: Connection, name: str) -> SweepRecord:
         found = sweeps.find(connection, name)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from storage.cells import as_text, column_cells, infer
-from storage.columns import RUNS, TableKind
+from storage.columns import BATCH_TOKENS, RUNS, TableKind
 from storage.errors import RunsTableError, listed
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -131,7 +131,8 @@ def check_mapping(
                 f"its columns are {', '.join(known)}"
             )
         if theirs not in names:
-            close = get_close_matches(theirs, names, n=1) or _near(ours, names)[:1]
+            near = [name for name in _near(ours, names)[:1] if _is_sure(ours, name)]
+            close = get_close_matches(theirs, names, n=1) or near
             raise RunsTableError(
                 f"{source}: cannot map {ours}={theirs}: the file has no column "
                 f"'{theirs}'{_did_you_mean(close)} its columns are {listed(names)}"
@@ -140,13 +141,30 @@ def check_mapping(
 
 def _say_missing(missing: Sequence[str], headers: Sequence[str], kind: TableKind) -> str:
     free = [header for header in headers if header not in kind.required]
-    near = {name: found[0] for name in missing if (found := _near(name, free))}
+    near: dict[str, str] = {}
+    for name in missing:
+        found = [header for header in _near(name, free) if header not in near.values()]
+        if found:
+            near[name] = found[0]
     said = f"no column{'s' if len(missing) > 1 else ''} {_quoted(missing)}"
+    sure = {ours: theirs for ours, theirs in near.items() if _is_sure(ours, theirs)}
+    if sure:
+        flags = " ".join(f"--map {ours}={theirs}" for ours, theirs in sure.items())
+        said += f"{_did_you_mean(list(sure.values()))} pass {flags}"
+    if len(sure) < len(near):
+        said += (
+            f"; '{near[BATCH_TOKENS]}' is perhaps {BATCH_TOKENS}: map it if it counts tokens; if "
+            "it counts sequences, multiply it by the sequence length first"
+        )
     if near:
-        flags = " ".join(f"--map {ours}={theirs}" for ours, theirs in near.items())
-        return f"{said}{_did_you_mean(list(near.values()))} pass {flags}"
+        return said
     needed = ",".join(kind.required)
     return f"{said}; the columns are {listed(headers)}, and {kind.name} needs {needed}"
+
+
+def _is_sure(ours: str, theirs: str) -> bool:
+    """Say whether a name that is near ours says the same thing: most batches are in sequences."""
+    return ours != BATCH_TOKENS or "token" in theirs.lower()
 
 
 def _near(ours: str, names: Sequence[str]) -> list[str]:

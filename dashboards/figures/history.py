@@ -91,13 +91,12 @@ def get_history_info(
     max_points : with more runs, evenly spaced ones are drawn; the best so far is always that of
         all.
     """
-    timed = CREATED in runs and bool(runs[CREATED].notna().all())
+    ended = _ended(runs)
+    timed = bool(ended.notna().all())
     against = against if timed else "order"
-    ordered = runs.sort_values([CREATED, RUN_ID] if timed else RUN_ID, kind="stable")
-    order = np.arange(1.0, len(ordered) + 1)
-    ordered = ordered.assign(
-        x=pd.to_datetime(ordered[CREATED], utc=True) if against == "time" else order
-    )
+    ordered = runs.assign(x=ended).sort_values(["x", RUN_ID] if timed else RUN_ID, kind="stable")
+    if against == "order":
+        ordered["x"] = np.arange(1.0, len(ordered) + 1)
     step = max(-(-len(runs) // max_points), 1)
     scales = tuple(
         _scale(params, tokens, own, ordered["x"].iloc[-1], measure, step)
@@ -113,6 +112,14 @@ def get_history_info(
         len(runs),
         max(float(np.quantile(finite, HIGHEST_QUANTILE)), highest_best) if len(finite) else np.nan,
     )
+
+
+def _ended(runs: pd.DataFrame) -> pd.Series[pd.Timestamp]:
+    """Return when each run ended, NaT where that is not told."""
+    if CREATED not in runs:
+        return pd.Series(pd.NaT, index=runs.index)
+    # times of a database from before they were checked may not be in one form, or be none
+    return pd.to_datetime(runs[CREATED], utc=True, format="ISO8601", errors="coerce")
 
 
 def _scale(

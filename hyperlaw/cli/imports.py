@@ -24,13 +24,20 @@ def import_file(
         Path, typer.Argument(metavar="FILE", help="A table of runs: .csv, .tsv or .parquet.")
     ],
     sweep: Annotated[
-        str, typer.Option(metavar="NAME", help="The sweep that the runs are to belong to.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The sweep that the runs are to belong to: a new one, or one that was imported.",
+        ),
     ],
     mapping: Mapping = None,
     db: Database = DATABASE,
     as_json: AsJson = False,
 ) -> None:
-    """Import a table of runs as a sweep. Nothing is written if any cell is wrong."""
+    """Import a table of runs as a sweep. Nothing is written if any cell is wrong.
+
+    Runs without a column run_id are named after the sweep: NAME-000001 and on.
+    """
     from hyperlaw.hints import command
     from hyperlaw.output import print_json, print_line, print_note
     from storage.columns import COMPLETED, STATUS

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from storage.columns import SWEEP
+from storage.importers.names import name_runs
 from storage.runs_table import read_runs
 from storage.store import Store
 
@@ -15,8 +16,10 @@ def import_csv(
 ) -> pd.DataFrame:
     """Read a file of runs, check it, and add its runs to the store under one sweep.
 
-    The sweep is made where there is none of that name, else the runs join it. A `sweep` column of
-    the file gives way to `sweep`. Nothing is written if anything is wrong.
+    The sweep is made where there is none of that name, else the runs join it, unless it was
+    launched here. A `sweep` column of the file gives way to `sweep`. Runs of a file without
+    `run_id` are named ``<sweep>-000001`` …, see `storage.importers.names`. Nothing is written if
+    anything is wrong.
 
     Parameters
     ----------
@@ -39,8 +42,13 @@ def import_csv(
     RunsTableError
         If the file is not a runs table.
     StoreError
-        If the name is no name for a sweep, or a run is in the store already.
+        If the name is no name for a sweep, the sweep was launched here, or a run is in the store
+        already.
     """
-    runs = read_runs(path, mapping).assign(**{SWEEP: sweep})
-    store.add_runs(runs)
+
+    def names(runs: pd.DataFrame) -> list[str]:
+        return name_runs(store, sweep, runs, str(path))
+
+    runs = read_runs(path, mapping, name_runs=names).assign(**{SWEEP: sweep})
+    store.import_runs(runs, sweep)
     return runs

@@ -5,7 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from storage.store import Store
 from tests.hyperlaw.conftest import Invoke
+from tests.storage.conftest import open_folder as open_folder
+from tests.storage.conftest import unwritable
 
 HEADER = "params,tokens,lr,batch_tokens,loss\n"
 ROW = "1e6,2e7,1e-3,4096,3.2\n"
@@ -36,6 +39,14 @@ TABLES = {
     "text in a number": (
         HEADER + ROW + ROW + ROW.replace("4096", "big"),
         ["bad.csv", "row 3", "'batch_tokens'", "'big'", "not a number"],
+    ),
+    "a time that is none": (
+        HEADER.replace("loss", "loss,created") + ROW.replace("3.2", "3.2,yesterday"),
+        ["bad.csv", "row 1", "'created'", "'yesterday'", "UTC"],
+    ),
+    "a batch in sequences": (
+        HEADER.replace("batch_tokens", "global_batch_size") + ROW,
+        ["bad.csv", "'global_batch_size'", "if it counts sequences", "sequence length"],
     ),
     "empty": ("", ["bad.csv", "empty", "params,tokens"]),
     "no run": (HEADER, ["bad.csv", "no run"]),
@@ -191,9 +202,22 @@ def test_a_file_that_is_no_database(invoke: Invoke, tmp_path: Path) -> None:
 
 
 def test_a_run_twice_is_refused_whole(invoke: Invoke, database: Path, runs_file: Path) -> None:
-    line = refused(invoke, ["import", "csv", "runs.csv", "--sweep", "again"], 2)
-    assert "runs-000001" in line
-    assert "again" not in invoke("sweep", "list").out
+    line = refused(invoke, ["import", "csv", "runs.csv", "--sweep", "ladder"], 2)
+    assert "96 rows" in line
+    assert "'ladder-000001'" in line
+    assert len(invoke("runs", "export", "--sweep", "ladder").out.splitlines()) == 97
+
+
+def test_runs_of_elsewhere_do_not_join_a_sweep_that_was_launched_here(
+    invoke: Invoke, runs_file: Path, tmp_path: Path
+) -> None:
+    with Store.open(tmp_path / "hyperlaw.db") as store:
+        store.add_sweep("ladder", spec_text=GOOD_SWEEP)
+    line = refused(invoke, ["import", "csv", "runs.csv", "--sweep", "ladder"], 2)
+    assert "launched here" in line
+    assert "name another sweep" in line
+    with Store.open(tmp_path / "hyperlaw.db") as store:
+        assert store.runs().empty
 
 
 @pytest.mark.parametrize("args", [["law", "fit", "--name"], ["import", "csv", "--sweep"]])
@@ -203,3 +227,34 @@ def test_a_name_that_is_none_makes_no_database(
     source = ["runs.csv"] if args[0] == "import" else ["--runs", "runs.csv"]
     line = refused(invoke, [*args, "no name", *source], 2)
     assert "no name" in line
+
+
+READING = {
+    "sweep list": ["sweep", "list"],
+    "db check": ["db", "check"],
+    "predict": ["predict", "--sweep", "ladder", "--params", "1e8", "--tokens", "2e9"],
+    "runs export": ["runs", "export", "--sweep", "ladder"],
+}
+WRITING = {
+    "import": ["import", "csv", "more.csv", "--sweep", "more"],
+    "law fit": ["law", "fit", "--sweep", "ladder"],
+}
+
+
+@pytest.mark.parametrize("use", READING | WRITING)
+def test_a_database_that_may_not_be_written(
+    invoke: Invoke, known_runs: pd.DataFrame, open_folder: Path, monkeypatch: pytest.MonkeyPatch,
+    use: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(open_folder)
+    known_runs.to_csv("runs.csv", index=False)
+    known_runs.assign(loss=known_runs["loss"] + 1).to_csv("more.csv", index=False)
+    assert invoke("import", "csv", "runs.csv", "--sweep", "ladder").code == 0
+    args = (READING | WRITING)[use]
+    said = invoke(*args, "--db", "copy.db" if use == "import" else "hyperlaw.db")
+    assert said.code == 0
+    with unwritable(open_folder):
+        if use in READING:
+            assert invoke(*args) == said
+        else:
+            assert "hyperlaw.db cannot be written: its folder" in refused(invoke, args, 2)

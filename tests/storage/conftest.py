@@ -1,6 +1,9 @@
 """What the tests of storage share: small runs tables, and a store in a folder of its own."""
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +34,40 @@ def make_first_revision(path: Path) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
     engine.dispose()
+
+
+_NOBODY = 65534
+
+
+@contextmanager
+def unwritable(folder: Path, *, folder_mode: int = 0o555, file_mode: int = 0o444) -> Iterator[None]:
+    """Set the modes of a folder and its files, and be bound by them, which root is not.
+
+    As nobody, Python can import no more where its own files are root's.
+    """
+    as_nobody = os.geteuid() == 0
+    before = {path: path.stat().st_mode for path in (*folder.iterdir(), folder)}
+    for path in before:
+        path.chmod(folder_mode if path == folder else file_mode)
+    if as_nobody:
+        os.setresuid(_NOBODY, _NOBODY, 0)
+    try:
+        yield
+    finally:
+        if as_nobody:
+            os.setresuid(0, 0, 0)
+        for path, mode in before.items():
+            if path.exists():
+                path.chmod(mode)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """An empty folder that every user may enter, as those of pytest are not."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
 
 
 @pytest.fixture

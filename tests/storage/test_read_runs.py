@@ -116,6 +116,33 @@ def test_a_missing_column_suggests_near_names(refuse: Callable[..., str], good_c
     )
 
 
+@pytest.mark.parametrize("name", ["global_batch_size", "bs", "config/batch_size"])
+def test_a_batch_of_no_known_unit_is_not_offered_for_one_in_tokens(
+    refuse: Callable[..., str], good_csv: str, name: str
+) -> None:
+    content = good_csv.replace("batch_tokens", name)
+    assert refuse(content) == (
+        f"no column 'batch_tokens'; '{name}' is perhaps batch_tokens: map it if it counts tokens; "
+        "if it counts sequences, multiply it by the sequence length first"
+    )
+    both = refuse(content.replace("lr", "max_lr"))
+    assert "did you mean 'max_lr'? pass --map lr=max_lr; " in both
+    assert "--map batch_tokens" not in both
+    assert "did you mean" not in refuse(content, {"batch_tokens": "x"})
+
+
+def test_a_batch_whose_name_says_tokens_is_offered(
+    refuse: Callable[..., str], good_csv: str
+) -> None:
+    message = refuse(good_csv.replace("batch_tokens", "tokens_per_step"))
+    assert message.endswith("pass --map batch_tokens=tokens_per_step")
+
+
+def test_one_column_is_not_offered_for_two(refuse: Callable[..., str]) -> None:
+    message = refuse("params,n_tokens,lr,loss\n1e6,2e7,1e-3,3.1\n")
+    assert message.endswith("did you mean 'n_tokens'? pass --map tokens=n_tokens")
+
+
 def test_a_mapping_to_nothing_suggests_near_names(
     refuse: Callable[..., str], good_csv: str
 ) -> None:

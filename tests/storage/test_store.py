@@ -178,6 +178,17 @@ def test_runs_that_are_there_already_keep_all_others_out(store: Store, make_runs
     assert store.sweep_names() == ["ladder", "wide"]
 
 
+def test_imported_runs_are_kept_out_of_a_sweep_that_was_launched_here(
+    store: Store, make_runs: MakeRuns
+) -> None:
+    with pytest.raises(StoreError, match=r"'ladder' of .* was launched here.* name another sweep"):
+        store.import_runs(make_runs(2), "ladder")
+    assert store.runs().empty
+    store.import_runs(make_runs(2), "theirs")
+    store.import_runs(make_runs(1, run_id=["c"], sweep="ladder"), "theirs")
+    assert store.runs()["sweep"].tolist() == ["theirs"] * 3
+
+
 def test_numbers_that_json_cannot_hold_count_as_missing(store: Store, make_runs: MakeRuns) -> None:
     store.add_runs(make_runs(3, probe=[np.inf, np.nan, 2.0], tags=[["a"], None, {"k": 1}]))
     runs = store.runs()
@@ -217,7 +228,7 @@ def test_runs_come_back_as_they_went_in(
     one_by_one, at_once = two_stores
     sweep = f"sweep-{len(one_by_one.sweep_names())}"
     one_by_one.add_sweep(sweep, spec_text="")
-    scale = {"sweep": sweep, "params": 1e9, "tokens": 2e10, "batch_tokens": 512.0}
+    scale = {"sweep": sweep, "params": 1e9, "tokens": 2e9, "batch_tokens": 512.0}
     time = {"created": "2026-01-01T00:00:00+00:00"}
     rows = [
         {"run_id": f"{sweep}-{i}", **scale, **given_run, **time}
