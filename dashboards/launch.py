@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from storage.location import DATABASE_VARIABLE
+
 HOST = "127.0.0.1"
 CONTROL_VARIABLE = "HYPERLAW_ALLOW_CONTROL"
 ENDINGS = (signal.SIGINT, signal.SIGTERM)
@@ -35,9 +37,10 @@ def serve(
     host : the address to listen at; whoever can reach it can read the database.
     allow_control : whether the pages have buttons that pause, resume and end sweeps.
     """
+    control = {CONTROL_VARIABLE: "1"} if allow_control else {}
     process = subprocess.Popen(
         command(script, port=port, open_browser=open_browser, host=host),
-        env={**os.environ, "HYPERLAW_DB": db} | ({CONTROL_VARIABLE: "1"} if allow_control else {}),
+        env={**os.environ, DATABASE_VARIABLE: db, **control},
     )
     # SIGINT too: a shell that starts a command in the background has it ignored.
     previous = {number: signal.signal(number, _interrupt) for number in ENDINGS}

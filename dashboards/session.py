@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
 import streamlit as st
@@ -21,6 +19,7 @@ from scaling.errors import LawError
 from storage.columns import PARAMETRIZATION
 from storage.curves import Curve
 from storage.legs import LegRecord
+from storage.location import DEFAULT_DATABASE, default_database, on_command_line
 from storage.store import Store
 from storage.sweeps import SweepRecord
 
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from scaling.law import Law
     from scaling.transfer_check import TransferCheck
 
-DEFAULT_DATABASE = "hyperlaw.db"
-DATABASE_VARIABLE = "HYPERLAW_DB"
 KEPT_FRAMES = 8
 
 
@@ -50,7 +47,7 @@ class Options:
 def options() -> Options:
     """Read the options: of the command line, else of the environment."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--db", default=os.environ.get(DATABASE_VARIABLE) or DEFAULT_DATABASE)
+    parser.add_argument("--db", default=default_database())
     parser.add_argument("--allow-control", action="store_true")
     known, _ = parser.parse_known_args()
     allowed = known.allow_control or bool(os.environ.get(CONTROL_VARIABLE))
@@ -58,24 +55,11 @@ def options() -> Options:
 
 
 def command(text: str) -> str:
-    """Return a command line of hyperlaw's that asks it of this database; for people to copy.
-
-    A URL that holds a password is not shown: it is to be in the variable HYPERLAW_DB, and a command
-    where it is not fails rather than ask another database.
-    """
+    """Return a command line of hyperlaw's that asks it of this database; for people to copy."""
     database = options().database
     if database == DEFAULT_DATABASE:
         return f"hyperlaw {text}"
-    shown = f'"${DATABASE_VARIABLE}"' if _has_password(database) else shlex.quote(database)
-    return f"hyperlaw {text} --db {shown}"
-
-
-def _has_password(database: str) -> bool:
-    """Say whether a database is a URL with a password, before its host or among its options."""
-    if "://" not in database:
-        return False
-    url = urlsplit(database)
-    return bool(url.password) or "password" in parse_qs(url.query)
+    return f"hyperlaw {text} --db {on_command_line(database)}"
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperlaw.sources import axes_for, default_database, open_store
+from hyperlaw.sources import axes_for, open_store
+from storage.location import default_database
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,12 +5,12 @@ import shutil
 import sys
 from pathlib import Path
 
-from hyperlaw.sources import default_database
+from storage.location import default_database, on_command_line
 
 
 def command(arguments: str, db: str | None = None) -> str:
     """Return a command line to suggest; names the database unless it is the default one."""
-    flag = "" if db is None or db == default_database() else f" --db {shlex.quote(db)}"
+    flag = "" if db is None or db == default_database() else f" --db {on_command_line(db)}"
     return f"{_program()} {arguments}{flag}"
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from hyperlaw.errors import InputError, MissingError
 
@@ -15,14 +14,6 @@ if TYPE_CHECKING:
 
     from scaling.law import Law
     from storage.store import Store
-
-DATABASE_VARIABLE: Final = "HYPERLAW_DB"
-DEFAULT_DATABASE: Final = "hyperlaw.db"
-
-
-def default_database() -> str:
-    """Return the database that is meant where none is named."""
-    return os.environ.get(DATABASE_VARIABLE) or DEFAULT_DATABASE
 
 
 @dataclass(frozen=True)

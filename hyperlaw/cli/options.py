@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hyperlaw.sources import DATABASE_VARIABLE, DEFAULT_DATABASE
+from storage.location import DATABASE_VARIABLE, DEFAULT_DATABASE
 
 DATABASE = DEFAULT_DATABASE
 

@@ -20,6 +20,7 @@ import dashboards
 from hyperlaw.answers import Question
 from hyperlaw.assemble import report_content
 from hyperlaw.cli.app import app
+from hyperlaw.hints import command
 from hyperlaw.sources import Asked, RunSource, find_runs, fit, keep_law, runs_of_sweeps
 from storage.curves import Curve
 from storage.drivers import Driver
@@ -207,6 +208,10 @@ def test_a_url_is_named_and_its_password_is_not(monkeypatch: pytest.MonkeyPatch)
     ):
         monkeypatch.setenv("HYPERLAW_DB", url)
         assert session.command("law fit").removeprefix("hyperlaw law fit").strip() == named
+        # A report, with its suggestions, may be sent to others.
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setenv("HYPERLAW_DB", "other.db")
+            assert command("law fit", url).endswith(f"law fit {named or '--db hyperlaw.db'}")
 
 
 def next_lines(source: RunSource, db: str) -> list[str]:
