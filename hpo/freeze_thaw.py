@@ -70,12 +70,20 @@ class Best(NamedTuple):
     loss: float
 
 
+class _Place(NamedTuple):
+    """A setting that may be tried, and its point in the unit cube, (n_dimensions,)."""
+
+    setting: Mapping[str, Value]
+    point: Array
+
+
 @dataclass
 class _Run:
     setting: Mapping[str, Value]
     point: Array  # in the unit cube
     asked: int
     losses: tuple[float, ...] = ()
+    stopped: bool = False
 
     @property
     def diverged(self) -> bool:
@@ -125,14 +133,9 @@ class FreezeThaw:
         self._hyperparameters: tuple[int, Hyperparameters] | None = None
         # As many as a plane through them needs, and one more to be wrong.
         self._n_first = len(space) + 2
-        # Of a table, the setting at each point; the points of both are in the order of first legs.
-        self._table: dict[bytes, Mapping[str, Value]] | None = None
-        if candidates is None:
-            self._points = _sobol(space, seed)
-        else:
-            points = [to_cube(space, candidate) for candidate in candidates]
-            self._table = {point.tobytes(): c for point, c in zip(points, candidates, strict=True)}
-            self._points = np.random.default_rng(seed).permutation(np.array(points))
+        # The settings to choose from, or the first of the space, in the order of first legs.
+        self._is_table = candidates is not None
+        self._first = _sobol(space, seed) if candidates is None else _table(space, seed, candidates)
 
     def ask(self, budget: int | None = None) -> Leg | None:
         """Return the next leg; None where there is none, or none before more is told.
@@ -171,11 +174,15 @@ class FreezeThaw:
         else:
             run.asked = leg.reports
 
-    def tell(self, number: int, losses: Sequence[float]) -> None:
+    def tell(self, number: int, losses: Sequence[float], *, stopped: bool = False) -> None:
         """Take all losses of a run so far, one a report; its leg is over.
 
         A run with a loss that is not finite has diverged and is never thawed; one that is told no
         loss at all is given up.
+
+        Parameters
+        ----------
+        stopped : whether the run was stopped for good. It is never thawed, but still learned from.
 
         Raises
         ------
@@ -189,6 +196,7 @@ class FreezeThaw:
         run = self._runs[number]
         run.losses = tuple(map(float, losses))
         run.asked = len(run.losses)
+        run.stopped = stopped
 
     @property
     def best(self) -> Best | None:
@@ -208,19 +216,14 @@ class FreezeThaw:
         """Return the first leg of a new setting; None where none is left."""
         told = [run for run in self._runs.values() if run.losses]
         by_model = len(self._runs) >= self._n_first and told
-        pool = self._unused(self._pool(told) if by_model else self._points)
-        if not len(pool):
+        pool = self._unused(self._pool(told) if by_model else self._first)
+        if not pool:
             return None
         # Small matrices on cores that train: threads of BLAS would wait for each other for seconds.
         with threadpool_limits(1):
-            point = self._propose(pool, told) if by_model else pool[0]
-        number = max(self._runs, default=-1) + 1
-        if self._table is None:
-            setting: Mapping[str, Value] = from_cube(self._space, point)
-        else:
-            setting = self._table[point.tobytes()]
-        leg = Leg(number, setting, min(self._legs[0], left))
-        self._runs[number] = _Run(setting, point, leg.reports)
+            setting = self._propose(pool, told) if by_model else pool[0].setting
+        leg = Leg(max(self._runs, default=-1) + 1, setting, min(self._legs[0], left))
+        self.resume(leg)
         return leg
 
     def _thaw(self, left: int) -> Leg | None:
@@ -230,7 +233,7 @@ class FreezeThaw:
         frozen = [
             index
             for index, run in enumerate(told.values())
-            if not (run.is_out or run.diverged) and len(run.losses) < self._n_reports
+            if not (run.is_out or run.diverged or run.stopped) and len(run.losses) < self._n_reports
         ]
         best = self.best
         if best is None or not frozen:
@@ -257,8 +260,8 @@ class FreezeThaw:
         reached = [max(run.asked, len(run.losses)) for run in self._runs.values()]
         return sum(start < reports for reports in reached for start in self._legs[:-1])
 
-    def _propose(self, pool: Array, told: Sequence[_Run]) -> Array:
-        """Return the point of the pool with the highest expected improvement."""
+    def _propose(self, pool: Sequence[_Place], told: Sequence[_Run]) -> Mapping[str, Value]:
+        """Return the setting of the pool with the highest expected improvement."""
         runs = [told[index] for index in self._by_forecast(told)]
         scores = normal_scores(len(runs), n_worst=sum(run.diverged for run in runs))
         kept = _thin(len(runs))
@@ -271,26 +274,31 @@ class FreezeThaw:
         out = [run.point for run in self._runs.values() if run.is_out and not run.losses]
         if out:
             process = _believe(process, features(self._space, np.array(out)))
-        mean, sd = process.predict(features(self._space, pool))
-        return np.asarray(pool[np.argmax(_expected_improvement(lowest, mean, sd))])
+        mean, sd = process.predict(features(self._space, np.array([place.point for place in pool])))
+        return pool[int(np.argmax(_expected_improvement(lowest, mean, sd)))].setting
 
     def _by_forecast(self, told: Sequence[_Run]) -> Counts:
         """Return the order of runs by the lowest loss that each is expected to reach."""
         forecast = forecast_curves([run.losses for run in told], self._n_reports)
         return np.argsort(forecast.best, kind="stable")
 
-    def _pool(self, told: Sequence[_Run]) -> Array:
-        """Return the points to weigh, (n, n_dimensions): a table's, or drawn ones."""
-        if self._table is not None:
-            return self._points
+    def _pool(self, told: Sequence[_Run]) -> list[_Place]:
+        """Return the settings to weigh: a table's, or drawn ones."""
+        if self._is_table:
+            return self._first
         rng = np.random.default_rng([self._seed, len(self._runs)])
         best = np.array([told[index].point for index in self._by_forecast(told)[:N_BEST]])
         drawn = _sobol(self._space, int(rng.integers(2**32)))
-        return np.concatenate([drawn, _near(self._space, best, rng)])
+        return drawn + _near(self._space, best, rng)
 
-    def _unused(self, points: Array) -> Array:
-        used = {run.point.tobytes() for run in self._runs.values()}
-        return points[[point.tobytes() not in used for point in points]]
+    def _unused(self, places: Sequence[_Place]) -> list[_Place]:
+        # By setting: the point of a setting and the setting at a point are inverse to each other
+        # only up to their last bits.
+        used = {self._key(run.setting) for run in self._runs.values()}
+        return [place for place in places if self._key(place.setting) not in used]
+
+    def _key(self, setting: Mapping[str, Value]) -> tuple[Value, ...]:
+        return tuple(setting[name] for name in self._space)
 
 
 def normal_scores(n: int, n_worst: int) -> Array:
@@ -326,13 +334,20 @@ def _believe(process: GaussianProcess, points: Array) -> GaussianProcess:
     )
 
 
-def _sobol(space: Mapping[str, Dimension], seed: int) -> Array:
+def _table(
+    space: Mapping[str, Dimension], seed: int, candidates: Sequence[Mapping[str, Value]]
+) -> list[_Place]:
+    places = [_Place(candidate, to_cube(space, candidate)) for candidate in candidates]
+    return [places[k] for k in np.random.default_rng(seed).permutation(len(places))]
+
+
+def _sobol(space: Mapping[str, Dimension], seed: int) -> list[_Place]:
     points = qmc.Sobol(len(space), scramble=True, rng=seed).random(N_DRAWN)
-    return snap(space, np.asarray(points))
+    return _places(space, np.asarray(points))
 
 
-def _near(space: Mapping[str, Dimension], best: Array, rng: np.random.Generator) -> Array:
-    """Return points about the best ones, (N_NEAR, n_dimensions); a choice is at times another."""
+def _near(space: Mapping[str, Dimension], best: Array, rng: np.random.Generator) -> list[_Place]:
+    """Return N_NEAR places about the best points; a choice is at times another."""
     smallest, largest = np.log(NEAR_STEPS)
     steps = np.exp(rng.uniform(smallest, largest, (N_NEAR, 1)))
     centres = best[rng.integers(len(best), size=N_NEAR)]
@@ -340,4 +355,8 @@ def _near(space: Mapping[str, Dimension], best: Array, rng: np.random.Generator)
     is_choice = np.array([dimension.choices is not None for dimension in space.values()])
     anew = rng.random(centres.shape) < 1 / len(space)
     chosen = np.where(anew, rng.random(centres.shape), centres)
-    return snap(space, np.where(is_choice, chosen, points))
+    return _places(space, np.where(is_choice, chosen, points))
+
+
+def _places(space: Mapping[str, Dimension], points: Array) -> list[_Place]:
+    return [_Place(from_cube(space, point), point) for point in snap(space, points)]

@@ -11,7 +11,7 @@ from hpo.ladder import Scale, resolve_ladder
 from hpo.points import Leg, Origin, Outcome, Point
 from hpo.problems import Problem
 from hpo.schema import SweepSpec
-from storage.columns import COMPLETED, FAILED
+from storage.columns import COMPLETED, FAILED, STOPPED
 
 LEAST_REPORTS = 4
 """With fewer a first leg is no shorter than half a run, and freezing saves little."""
@@ -57,7 +57,10 @@ class FrozenRuns:
         self._made[number] = leg.reports
 
     def tell(self, outcome: Outcome) -> None:
-        """Tell the search a run's losses so far, and that it is over where it is."""
+        """Tell the search a run's losses so far, and that it is over where it is.
+
+        A run that was stopped is: the sweep was done once, and its state is gone.
+        """
         number, losses = _number(outcome.point), outcome.losses
         self._made[number] = len(losses)
         if outcome.status == FAILED:
@@ -65,7 +68,7 @@ class FrozenRuns:
         elif outcome.status == COMPLETED:
             # A run of fewer steps than reports is over, with fewer.
             losses = (*losses, *losses[-1:] * (self._spec.reports - len(losses)))
-        self._search.tell(number, losses)
+        self._search.tell(number, losses, stopped=outcome.status == STOPPED)
 
 
 def problems(spec: SweepSpec) -> Iterator[Problem]:

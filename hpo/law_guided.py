@@ -5,12 +5,17 @@ fitted to all runs so far (`scaling.fitting`), and the next one has the runs tha
 regret expected at the target for their compute (`scaling.design`). The search ends when the law's
 own expected regret is under the tolerance, when the budget is spent, or when no run of the ladder
 would lower it any more.
+
+A round follows from the runs before it, so a later launch plans the one in which an earlier one
+ended again, and goes on with what that had not begun.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 
 import numpy as np
 import pandas as pd
@@ -39,6 +44,9 @@ FIRST_SHARE = 0.25
 LEAST_SCALES = 2
 """With fewer there is no law."""
 
+_ROUNDING = 1e-9
+"""Of sums of FLOPs; a run of the round is far more of them."""
+
 Recorder = Callable[[RoundRecord], None]
 
 
@@ -47,22 +55,30 @@ class LawGuided:
 
     Parameters
     ----------
-    record : is told of each round that has ended.
+    record : is told of each round that has ended, once.
+    rounds : those of earlier launches, in order.
     """
 
-    def __init__(self, spec: SweepSpec, ladder: Sequence[Scale], record: Recorder) -> None:
-        """Begin with nothing known."""
+    def __init__(
+        self,
+        spec: SweepSpec,
+        ladder: Sequence[Scale],
+        record: Recorder,
+        rounds: Sequence[RoundRecord] = (),
+    ) -> None:
+        """Begin with no run known."""
         assert isinstance(spec.search, LawGuidedSearch)
         self._spec = spec
         self._search = spec.search
         self._ladder = ladder
         self._record = record
+        self._last = rounds[-1] if rounds else None
         self._queue: deque[Point] = deque()
-        self._out: set[str] = set()
-        self._rows: dict[str, dict[str, object]] = {}
-        self._spent = 0.0
-        self._n_points = 0
-        self._n_rounds = 0
+        self._out: set[int] = set()
+        # All by the run's number; the scales are those of runs that wait as well.
+        self._scales: dict[int, Scale] = {}
+        self._rows: dict[int, dict[str, object]] = {}
+        self._planned_at: int | None = None  # how many runs there were when a round was planned
 
     @property
     def workload(self) -> Sequence[Scale]:
@@ -71,25 +87,27 @@ class LawGuided:
 
     def ask(self) -> Leg | None:
         """Return the next run of the round; a new round begins when all of the last have ended."""
+        if self._planned_at is None:
+            self._queue.extend(self._rest_of_round())
         if not self._queue and not self._out:
             self._queue.extend(self._next_round())
         if not self._queue:
             return None
         leg = Leg(self._queue.popleft(), self._spec.reports)
-        self._out.add(leg.point.run_id)
+        self._out.add(_number(leg.point))
         return leg
 
     def resume(self, leg: Leg) -> None:
         """Count a run of an earlier launch."""
-        self._n_points += 1
-        self._spent += leg.point.scale.flops
-        self._out.add(leg.point.run_id)
+        number = _number(leg.point)
+        self._scales[number] = leg.point.scale
+        self._out.add(number)
 
     def tell(self, outcome: Outcome) -> None:
         """Take a run that has ended."""
-        point = outcome.point
-        self._out.discard(point.run_id)
-        self._rows[point.run_id] = {
+        point, number = outcome.point, _number(outcome.point)
+        self._out.discard(number)
+        self._rows[number] = {
             columns.RUN_ID: point.run_id,
             columns.PARAMS: point.scale.params,
             columns.TOKENS: point.scale.tokens,
@@ -100,33 +118,64 @@ class LawGuided:
             columns.PARAMETRIZATION: self._spec.parametrization,
         }
 
-    def _next_round(self) -> Iterator[Point]:
-        if not self._rows:
-            return self._points(first_round(self._spec, self._ladder))
-        runs = pd.DataFrame(list(self._rows.values()))
-        law = _fit(runs)
-        target = self._search.target
-        prediction = None if law is None else law.predict(target.params, target.tokens)
-        expected = None if prediction is None else prediction.regret_pct.expected
-        document = None if law is None else law.to_dict()
-        self._record(RoundRecord(self._n_rounds, len(runs), self._spent, expected, document))
-        self._n_rounds += 1
+    def _rest_of_round(self) -> list[Point]:
+        """Plan the round again in which an earlier launch ended; return what it had not begun."""
+        n_before = self._n_begun(self._last)
+        return self._points(n_before, _fit(self._trained(n_before)))
+
+    def _next_round(self) -> list[Point]:
+        """Return the runs of a new round, none where the search has ended.
+
+        What was trained since the last round is recorded first; one of which nothing could be
+        trained is none.
+        """
+        n_runs = len(self._scales)
+        trained = self._trained(n_runs)
+        is_news = self._last is None or len(trained) > self._last.runs
+        if not is_news and self._planned_at == n_runs:
+            return []
+        law = _fit(trained)
+        if is_news:
+            number = 0 if self._last is None else self._last.number + 1
+            document = None if law is None else law.to_dict()
+            expected = None if law is None else self._expected_regret_pct(law)
+            flops = self._spent(n_runs)
+            self._last = RoundRecord(number, len(trained), flops, expected, document)
+            self._record(self._last)
+        return self._points(n_runs, law)
+
+    def _points(self, n_before: int, law: Law | None) -> list[Point]:
+        """Return those runs of the round after the first `n_before` that have not begun."""
+        self._planned_at = n_before
+        left = self._search.flops - self._spent(n_before)
+        points: list[Point] = []
+        for scale, setting in self._chosen(n_before, law, left):
+            if scale.flops <= left:
+                left -= scale.flops
+                number = n_before + len(points)
+                run_id = f"{self._spec.name}-{number:05d}"
+                setting = {**self._spec.fixed, **setting}
+                points.append(Point(run_id, scale, setting, self._spec.seed))
+        rest = [point for point in points if _number(point) not in self._scales]
+        self._scales |= {_number(point): point.scale for point in rest}
+        return rest
+
+    def _chosen(
+        self, n_before: int, law: Law | None, left: float
+    ) -> list[tuple[Scale, Mapping[str, Value]]]:
+        """Return scale and setting of each run of the round, whether or not it can be afforded."""
         if law is None:
             # What there is carries no law yet: more of the same, further on in the sequence.
-            return self._affordable(first_round(self._spec, self._ladder, skip=len(runs)))
-        if expected is not None and expected <= self._search.tolerance_pct:
-            return iter(())
-        return self._affordable(self._planned(law, runs))
-
-    def _planned(self, law: Law, runs: pd.DataFrame) -> list[tuple[Scale, Mapping[str, Value]]]:
-        left = self._search.flops - self._spent
+            return first_round(self._spec, self._ladder, skip=n_before)
+        if self._expected_regret_pct(law) <= self._search.tolerance_pct:
+            return []
         scales = [scale for scale in self._ladder if scale.flops <= left]
         offered = candidates(law, self._spec.space, scales)
         if offered.empty:
             return []
         plan = plan_runs(
             law,
-            runs,
+            self._trained(n_before),
             params=self._search.target.params,
             tokens=self._search.target.tokens,
             n_runs=self._search.round,
@@ -134,9 +183,7 @@ class LawGuided:
         )
         by_size = {(scale.params, scale.tokens): scale for scale in reversed(scales)}
         # What the law does not place goes on varying, so that it may come to.
-        drawn = sobol_settings(self._spec.space, len(runs) + len(plan), self._spec.seed)[
-            len(runs) :
-        ]
+        drawn = sobol_settings(self._spec.space, n_before + len(plan), self._spec.seed)[n_before:]
         return [
             (
                 by_size[int(row[columns.PARAMS]), int(row[columns.TOKENS])],
@@ -145,21 +192,28 @@ class LawGuided:
             for (_, row), others in zip(plan.iterrows(), drawn, strict=True)
         ]
 
-    def _affordable(self, chosen: Sequence[tuple[Scale, Mapping[str, Value]]]) -> Iterator[Point]:
-        left = self._search.flops - self._spent
-        kept = []
-        for scale, setting in chosen:
-            if scale.flops <= left:
-                left -= scale.flops
-                kept.append((scale, setting))
-        return self._points(kept)
+    def _expected_regret_pct(self, law: Law) -> float:
+        target = self._search.target
+        return law.predict(target.params, target.tokens).regret_pct.expected
 
-    def _points(self, chosen: Sequence[tuple[Scale, Mapping[str, Value]]]) -> Iterator[Point]:
-        for scale, setting in chosen:
-            run_id = f"{self._spec.name}-{self._n_points:05d}"
-            self._n_points += 1
-            self._spent += scale.flops
-            yield Point(run_id, scale, {**self._spec.fixed, **setting}, self._spec.seed)
+    def _trained(self, n_first: int) -> pd.DataFrame:
+        """Return those of the first runs that have ended and did not fail, by number."""
+        rows = [
+            row
+            for number, row in sorted(self._rows.items())
+            if number < n_first and row[columns.STATUS] != columns.FAILED
+        ]
+        return pd.DataFrame(rows)
+
+    def _spent(self, n_first: int) -> float:
+        return sum(scale.flops for number, scale in self._scales.items() if number < n_first)
+
+    def _n_begun(self, record: RoundRecord | None) -> int:
+        """Return how many runs there were when a round was recorded, failed ones among them."""
+        if record is None:
+            return 0
+        flops = [scale.flops for _, scale in sorted(self._scales.items())]
+        return bisect_right(list(accumulate(flops)), record.flops * (1 + _ROUNDING))
 
 
 def first_round(
@@ -236,11 +290,17 @@ def problems(spec: SweepSpec) -> Iterator[Problem]:
         )
 
 
+def _number(point: Point) -> int:
+    return int(point.run_id.rpartition("-")[2])
+
+
 def _cost(scales: Sequence[Scale], n_runs: int) -> float:
     return sum(scale.flops for scale in scales) * n_runs / len(scales)
 
 
 def _fit(runs: pd.DataFrame) -> Law | None:
+    if runs.empty:
+        return None
     try:
         return fit_law(runs)
     except InsufficientDataError:

@@ -40,7 +40,10 @@ def _law_guided(launch: Launch) -> Strategy:
     from hpo.law_guided import LawGuided
 
     spec, store = launch.spec, launch.store
-    return LawGuided(spec, launch.ladder, lambda record: store.record_round(spec.name, record))
+    rounds = store.rounds(spec.name) if store.has_sweep(spec.name) else []
+    return LawGuided(
+        spec, launch.ladder, lambda record: store.record_round(spec.name, record), rounds
+    )
 
 
 def _population(launch: Launch) -> Strategy:

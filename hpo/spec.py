@@ -121,7 +121,8 @@ def stored_spec(text: str) -> SweepSpec:
 def changed_keys(before: str, after: SweepSpec) -> list[str]:
     """What differs between the sweep of the text `before` and `after`: ``key: old, now new``.
 
-    The resources are left out: a sweep may go on with others.
+    The resources are left out: a sweep may go on with others. The order of the settings under
+    `space`, and of the sizes under `scales`, is held against it: settings are dealt by it.
 
     Raises
     ------
@@ -130,12 +131,22 @@ def changed_keys(before: str, after: SweepSpec) -> list[str]:
     """
     spec = stored_spec(before)
     kept = {"resources"}
+    values = _differences(spec.model_dump(exclude=kept), after.model_dump(exclude=kept), ())
     return [
         f"{_dotted(path)}: {_shown(old)}, now {_shown(new)}"
-        for path, old, new in _differences(
-            spec.model_dump(exclude=kept), after.model_dump(exclude=kept), ()
-        )
+        for path, old, new in [*values, *_reordered(spec, after)]
     ]
+
+
+def _reordered(before: SweepSpec, after: SweepSpec) -> Iterator[tuple[KeyPath, object, object]]:
+    """The keys of mappings whose order a plan goes by, where it is another."""
+    for was, now, key in zip(_ordered(before), _ordered(after), ("space", "scales"), strict=True):
+        if set(was) == set(now) and was != now:
+            yield (f"order of {key}",), was, now
+
+
+def _ordered(spec: SweepSpec) -> tuple[list[str], list[str]]:
+    return list(spec.space), [] if spec.scales is None else list(spec.scales.shape)
 
 
 def _differences(

@@ -99,7 +99,8 @@ def stored_plan(store: Store, name: str) -> SweepPlan:
 def planned_runs(spec_text: str) -> int | None:
     """Return how many runs the file of a launched sweep asks for; None where it does not say.
 
-    Its trainer need not be found from here.
+    In a freeze-thaw sweep `runs` is a budget of whole trainings, which many more runs share. The
+    trainer need not be found from here.
     """
     from hpo.ladder import shapes
     from hpo.spec import stored_spec
@@ -107,6 +108,8 @@ def planned_runs(spec_text: str) -> int | None:
     if not spec_text:
         return None
     spec = stored_spec(spec_text)
+    if spec.search.method == "freeze-thaw":
+        return None
     if spec.points is not None:
         return len(spec.points)
     if spec.runs is not None or spec.scales is None or spec.search.method != "grid":

@@ -1,8 +1,8 @@
 """What a search begins with: runs of earlier sweeps, and what published laws recommend.
 
-Runs of an earlier sweep at the very scale, trained alike, are given to the sampler as they are.
-Where it has none at a scale, losses do not compare; then the best settings of its nearest scale
-(in log N and log D) are tried first.
+Runs of an earlier sweep at the very scale, trained alike (see `hpo.bayesian.comparable`), are given
+to the sampler as they are. Where it has none at a scale, losses do not compare; then the best
+settings of its nearest scale (in log N and log D) are tried first.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hpo.bayesian import space as axes
+from hpo.bayesian.comparable import is_told, launched_spec, trained_alike
 from hpo.bayesian.scale_study import Known
-from hpo.command_checks import data_of
 from hpo.errors import SpecError
 from hpo.fields import Value
 from hpo.ladder import Scale
@@ -26,7 +26,6 @@ from scaling.published_law import Situation
 from storage import columns
 from storage.errors import NotFoundError
 from storage.store import Store
-from trainers.registry import kind
 
 TRIED = 3
 """Settings that are taken over from another scale of an earlier sweep: the best."""
@@ -169,8 +168,9 @@ def _prior_runs(spec: SweepSpec, search: BayesianSearch, store: Store, index: in
         frame = store.runs(name, statuses=[columns.COMPLETED])
     except NotFoundError as error:
         raise SpecError(f"search.prior[{index}]: {error}") from error
+    earlier = launched_spec(store, name)
     rows = ({str(key): value for key, value in row.items()} for row in frame.to_dict("records"))
-    runs = [run for row in rows if (run := _run(spec, search, row)) is not None]
+    runs = [run for row in rows if (run := _run(spec, earlier, row)) is not None]
     if not runs:
         raise SpecError(
             f"search.prior[{index}]: sweep {name!r} has no completed run whose settings lie in the "
@@ -179,8 +179,10 @@ def _prior_runs(spec: SweepSpec, search: BayesianSearch, store: Store, index: in
     return runs
 
 
-def _run(spec: SweepSpec, search: BayesianSearch, row: Mapping[str, object]) -> _Run | None:
+def _run(spec: SweepSpec, earlier: SweepSpec | None, row: Mapping[str, object]) -> _Run | None:
     """Return a row of the runs table as a run to begin with; None where it cannot be one."""
+    search = spec.search
+    assert isinstance(search, BayesianSearch)
     setting = _setting_of(spec.space, row)
     reached = {name: _number(row.get(name)) for name in _REACHED}
     needed = {columns.LOSS, *search.objectives, *search.constraints}
@@ -189,7 +191,8 @@ def _run(spec: SweepSpec, search: BayesianSearch, row: Mapping[str, object]) -> 
     if setting is None or not all(math.isfinite(reached[name]) for name in needed):
         return None
     params, tokens = _number(row[columns.PARAMS]), _number(row[columns.TOKENS])
-    return _Run(Known(setting, reached), params, tokens, _trained_alike(spec, row))
+    alike = trained_alike(spec, earlier, setting, row)
+    return _Run(Known(setting, reached), params, tokens, alike)
 
 
 def _setting_of(space: Mapping[str, Dimension], row: Mapping[str, object]) -> Setting | None:
@@ -197,7 +200,7 @@ def _setting_of(space: Mapping[str, Dimension], row: Mapping[str, object]) -> Se
     values: Setting = {}
     for name, dimension in space.items():
         value = row.get(name)
-        if isinstance(value, str | int | float) and _is_told(value):
+        if isinstance(value, str | int | float) and is_told(value):
             values[name] = _as_in_file(dimension, value)
     there = axes.names_there(space, values)
     setting = {name: value for name, value in values.items() if name in there}
@@ -211,24 +214,6 @@ def _as_in_file(dimension: Dimension, value: Value) -> Value:
             return choice
     whole = dimension.multiple_of is not None and isinstance(value, float) and value.is_integer()
     return int(value) if whole else value
-
-
-def _trained_alike(spec: SweepSpec, row: Mapping[str, object]) -> bool:
-    """Say whether the model, the data and what is not searched are those of the new sweep.
-
-    What the run does not tell counts as alike.
-    """
-    ours: dict[str, Value] = {
-        columns.MODEL: kind(spec.trainer).name,
-        columns.DATA: data_of(spec),
-        columns.PARAMETRIZATION: spec.parametrization,
-        **spec.fixed,
-    }
-    return all(not _is_told(row.get(name)) or row[name] == value for name, value in ours.items())
-
-
-def _is_told(value: object) -> bool:
-    return isinstance(value, str) or math.isfinite(_number(value))
 
 
 def _number(value: object) -> float:

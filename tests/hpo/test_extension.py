@@ -6,7 +6,9 @@ from hpo.errors import SpecError
 from hpo.extension import extended, is_longer
 from hpo.ladder import resolve_ladder
 from hpo.planned import plan_points
-from hpo.spec import parse_spec
+from hpo.runner import run_sweep
+from hpo.spec import changed_keys, parse_spec
+from storage.store import Store
 
 GRID = """\
 name: own
@@ -56,6 +58,37 @@ def test_listed_points_are_not_extended() -> None:
     )
     with pytest.raises(SpecError, match="runs: sweep 'own' cannot be extended: its runs are the"):
         extended(listed, 1)
+
+
+def test_the_order_by_which_settings_are_dealt_is_held_against_a_file(
+    ladder_text: str, store: Store
+) -> None:
+    lr, batch = ladder_text.splitlines(keepends=True)[6:8]
+    turned = ladder_text.replace(lr + batch, batch + lr)
+    before = parse_spec(ladder_text)
+    for text in (turned, turned.replace("runs: 24", "runs: 30")):
+        spec = parse_spec(text)
+        ladder = resolve_ladder(spec)
+        assert plan_points(spec, ladder)[:24] != plan_points(before, ladder)
+        assert "order of space: [lr, batch_tokens], now [batch_tokens, lr]" in changed_keys(
+            ladder_text, spec
+        )
+        assert not is_longer(ladder_text, spec)
+    store.add_sweep("ladder", spec_text=ladder_text)
+    with pytest.raises(
+        SpecError, match=r"differs \(runs: 24, now 30; order of space: \[lr, .*as it"
+    ):
+        run_sweep(spec, store, spec_text=text)
+    assert store.sweep("ladder").spec_text == ladder_text
+    other = "depth: 2, width: [32, 64, 128]"
+    deeper = parse_spec(ladder_text.replace("width: [32, 64, 128], depth: 2", other))
+    assert changed_keys(ladder_text, deeper) == [
+        "order of scales: [width, depth], now [depth, width]"
+    ]
+    same = ladder_text.replace(
+        "name: ladder\ntrainer: simulated\n", "trainer: simulated\nname: ladder\n"
+    )
+    assert changed_keys(ladder_text, parse_spec(same)) == []
 
 
 def test_a_file_is_longer_only_by_its_runs(ladder_text: str) -> None:

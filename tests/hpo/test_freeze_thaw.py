@@ -86,6 +86,19 @@ def test_a_resumed_search_goes_on_as_it_would_have():
     assert (ahead.number, ahead.reports) == (goes_on.number, goes_on.reports)
 
 
+@pytest.mark.parametrize("n_begun", [1, 3, 8])
+def test_a_resumed_search_tries_no_setting_again_and_the_next_as_it_would_have(n_begun):
+    for seed in range(20):
+        searcher, resumed = search(seed), search(seed)
+        legs = [searcher.ask(1000) for _ in range(n_begun)]
+        for leg in legs:
+            resumed.resume(leg)
+        following = [searcher.ask(1000) for _ in range(3)]
+        assert [resumed.ask(1000) for _ in range(3)] == following
+        settings = [tuple(leg.setting.values()) for leg in (*legs, *following)]
+        assert len(set(settings)) == len(settings)
+
+
 def test_legs_that_are_out_are_all_different():
     searcher = search()
     legs = [searcher.ask(1000) for _ in range(20)]
@@ -112,6 +125,16 @@ def test_diverged_and_given_up_runs_are_never_thawed():
             bad.add(leg.number)
         searcher.tell(leg.number, told)
     assert np.isfinite(searcher.best.loss)
+
+
+def test_a_stopped_run_is_never_thawed_and_is_known():
+    searcher = search()
+    leg = searcher.ask(1000)
+    searcher.tell(leg.number, [0.1, 0.05], stopped=True)
+    legs = play(searcher, 500)
+    assert leg.number not in {later.number for later in legs}
+    assert searcher.best == (leg.number, leg.setting, 0.05)
+    assert max(later.reports for later in legs) == N_REPORTS
 
 
 def test_a_table_is_used_row_by_row_and_ends():

@@ -1,9 +1,13 @@
 """Freeze-thaw as a sweep: legs of runs within a budget, on Ray and after kill -9 as it was."""
 
+from dataclasses import replace
+
+import pandas as pd
 import pytest
 
 from hpo.checks import run_config
 from hpo.errors import SpecError
+from hpo.extension import extended
 from hpo.frozen_runs import FrozenRuns
 from hpo.ladder import resolve_ladder
 from hpo.legs import recorded_leg
@@ -83,6 +87,25 @@ def test_a_failed_run_is_never_thawed() -> None:
     assert first.point.run_id not in later
 
 
+def test_a_finished_search_that_is_extended_begins_new_runs_and_thaws_those_alone() -> None:
+    done = search([])
+    last = {leg.point.run_id: leg.reports for leg, _ in done}
+    longer = parse_spec(FROZEN.replace("runs: 6", "runs: 12"))
+    chosen = FrozenRuns(longer, resolve_ladder(longer)[0])
+    for leg, ended in done:
+        chosen.resume(leg)
+        stops = leg.reports == last[leg.point.run_id] and ended.status == "running"
+        chosen.tell(replace(ended, status="stopped") if stops else ended)
+    made: dict[str, int] = {}
+    while (leg := chosen.ask()) is not None:
+        made[leg.point.run_id] = leg.reports
+        chosen.tell(outcome(leg))
+    assert not made.keys() & last.keys()
+    assert len(made) > 6
+    assert max(made.values()) == 16
+    assert sum(made.values()) <= 12 * 16 - sum(last.values())
+
+
 @pytest.mark.parametrize(
     ("old", "new", "where", "right"),
     [
@@ -117,6 +140,23 @@ def test_a_sweep_freezes_thaws_and_stops_what_it_leaves(store: Store) -> None:
         if leg.run_id in whole.index:
             alone = outcome(Leg(_point(leg.run_id, store), 16)).losses
             assert curves[leg.run_id].loss.tolist() == list(alone)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_an_extension_keeps_what_was_stopped_and_thaws_new_runs(store: Store) -> None:
+    run_sweep(parse_spec(FROZEN), store, spec_text=FROZEN)
+    before = store.runs("frozen").set_index("run_id")
+    text, spec = extended(FROZEN, 4)
+    summary = run_sweep(spec, store, spec_text=text)
+    runs = store.runs("frozen").set_index("run_id")
+    assert summary.failed == 0
+    pd.testing.assert_frame_equal(runs.loc[before.index], before)
+    assert len(runs) > len(before)
+    new = runs.index.difference(before.index)
+    assert {leg.run_id for leg in store.legs("frozen") if leg.origin_reports} & set(new)
+    made = sum(len(curve) for curve in store.curves(list(runs.index)).values())
+    assert 9 * 16 < made <= 10 * 16
 
 
 @pytest.mark.ray

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -42,12 +43,12 @@ def outcome(spec: SweepSpec, leg: Leg) -> Outcome:
 
 
 def search(
-    text: str, past: Sequence[tuple[Leg, Outcome]] = ()
+    text: str, past: Sequence[tuple[Leg, Outcome]] = (), recorded: Sequence[RoundRecord] = ()
 ) -> tuple[list[Leg], list[RoundRecord]]:
-    """Run a sweep to its end, after what is past; returns the new legs, and the rounds."""
+    """Run a sweep to its end, after what is past; returns the new legs, and the new rounds."""
     spec = parse_spec(text)
     rounds: list[RoundRecord] = []
-    strategy = LawGuided(spec, resolve_ladder(spec), rounds.append)
+    strategy = LawGuided(spec, resolve_ladder(spec), rounds.append, recorded)
     for leg, ended in past:
         strategy.resume(leg)
         strategy.tell(ended)
@@ -55,6 +56,7 @@ def search(
     while (leg := strategy.ask()) is not None:
         legs.append(leg)
         strategy.tell(outcome(spec, leg))
+    assert strategy.ask() is None
     return legs, rounds
 
 
@@ -102,12 +104,86 @@ def test_a_round_begins_when_the_last_has_ended() -> None:
     assert strategy.ask() is not None
 
 
-def test_told_again_what_was_it_goes_on_as_it_would_have() -> None:
-    legs, rounds = search(BEYOND_REACH)
+@pytest.fixture(scope="module")
+def whole() -> tuple[list[Leg], list[RoundRecord]]:
+    """The legs and rounds of a search that is not interrupted."""
+    return search(BEYOND_REACH)
+
+
+@pytest.mark.parametrize("n_told", [1, 6, 15, 16, 20, 24, 30, 61])
+@pytest.mark.parametrize("late", [False, True])
+def test_cut_anywhere_it_goes_on_as_it_would_have(
+    whole: tuple[list[Leg], list[RoundRecord]], n_told: int, late: bool
+) -> None:
+    """Cut before or, where `late`, after the round was recorded that the last run had ended."""
+    legs, rounds = whole
+    assert [record.runs for record in rounds[:3]] == [16, 24, 32]
+    assert len(legs) == 61
     spec = parse_spec(BEYOND_REACH)
-    past = [(leg, outcome(spec, leg)) for leg in legs[: rounds[2].runs]]
-    again, _ = search(BEYOND_REACH, past)
-    assert again == legs[rounds[2].runs :]
+    past = [(leg, outcome(spec, leg)) for leg in legs[:n_told]]
+    recorded = [record for record in rounds if record.runs < n_told + late]
+    again, further = search(BEYOND_REACH, past, recorded)
+    assert again == legs[n_told:]
+    assert [*recorded, *further] == rounds
+
+
+@pytest.mark.parametrize(("n_begun", "n_in_round"), [(6, 16), (19, 24)])
+def test_the_rest_of_a_round_is_asked_while_runs_that_were_cut_off_are_out(
+    whole: tuple[list[Leg], list[RoundRecord]], n_begun: int, n_in_round: int
+) -> None:
+    legs, rounds = whole
+    spec = parse_spec(BEYOND_REACH)
+    further: list[RoundRecord] = []
+    recorded = [record for record in rounds if record.runs < n_begun]
+    strategy = LawGuided(spec, resolve_ladder(spec), further.append, recorded)
+    for leg in legs[:n_begun]:
+        strategy.resume(leg)
+        if leg not in (legs[2], legs[n_begun - 1]):
+            strategy.tell(outcome(spec, leg))
+    rest = legs[n_begun:n_in_round]
+    assert [strategy.ask() for _ in rest] == rest
+    assert strategy.ask() is None
+    for leg in (legs[2], legs[n_begun - 1], *rest):
+        assert not further
+        strategy.tell(outcome(spec, leg))
+    assert strategy.ask() == legs[n_in_round]
+    assert [*recorded, *further] == rounds[: len(recorded) + 1]
+
+
+def test_a_failed_run_that_is_trained_after_all_makes_one_more_round() -> None:
+    spec = parse_spec(BEYOND_REACH)
+    rounds: list[RoundRecord] = []
+    strategy = LawGuided(spec, resolve_ladder(spec), rounds.append)
+    legs, failed = [], 3
+    while (leg := strategy.ask()) is not None:
+        ended = outcome(spec, leg)
+        strategy.tell(replace(ended, status="failed") if len(legs) == failed else ended)
+        legs.append(leg)
+    assert [record.runs for record in rounds[:2]] == [15, 23]
+    further: list[RoundRecord] = []
+    retried = LawGuided(spec, resolve_ladder(spec), further.append, rounds)
+    for leg in legs:
+        retried.resume(leg)
+        if leg != legs[failed]:
+            retried.tell(outcome(spec, leg))
+    assert retried.ask() is None
+    retried.tell(outcome(spec, legs[failed]))
+    assert retried.ask() is None
+    assert retried.ask() is None
+    assert [(record.number, record.runs) for record in further] == [(len(rounds), len(legs))]
+
+
+def test_a_search_whose_runs_all_fail_ends_with_its_budget() -> None:
+    text = BEYOND_REACH.replace("3e14", "3e13")
+    spec = parse_spec(text)
+    rounds: list[RoundRecord] = []
+    strategy = LawGuided(spec, resolve_ladder(spec), rounds.append)
+    spent = 0.0
+    while (leg := strategy.ask()) is not None:
+        spent += leg.point.scale.flops
+        strategy.tell(Outcome(leg.point, (), "failed", 0.0, 0.0))
+    assert spent <= 3e13
+    assert [(record.runs, record.law) for record in rounds] == [(0, None)]
 
 
 def test_settings_lie_in_the_space() -> None:
@@ -165,8 +241,10 @@ def test_rounds_are_in_the_store_and_a_finished_search_stays_finished(store: Sto
     text = GUIDED.replace("3e14", "3e13")
     summary = run_sweep(parse_spec(text), store, spec_text=text)
     rounds = store.rounds("guided")
+    assert rounds[0].runs == 16
     assert [record.number for record in rounds] == list(range(len(rounds)))
     assert rounds[-1].runs == summary.planned == len(store.runs("guided"))
     assert math.isfinite(rounds[-1].expected_regret_pct or math.nan)
     assert store.sweep("guided").state == "done"
     assert run_sweep(parse_spec(text), store, spec_text=text) == summary
+    assert store.rounds("guided") == rounds

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import hyperlaw as hl
+from hyperlaw.sweeps import planned_runs
 from tests.hyperlaw.conftest import Invoke
 
 SWEEP = """\
@@ -108,3 +109,8 @@ def test_an_imported_sweep_has_nothing_to_run(invoke: Invoke, database: Path) ->
     assert best["params"] == 16e6
     assert best["completed"] == 16
     assert best["loss"] < status["scales"][0]["loss"]
+
+
+def test_a_budget_of_trainings_is_no_number_of_runs() -> None:
+    frozen = SWEEP.replace("transfer", "freeze-thaw")
+    assert (planned_runs(SWEEP), planned_runs(frozen)) == (12, None)

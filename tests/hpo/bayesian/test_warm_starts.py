@@ -8,11 +8,16 @@ import pandas as pd
 import pytest
 
 from hpo.bayesian.warm_starts import TRIED, warm_starts
+from hpo.checks import run_config
 from hpo.errors import SpecError
 from hpo.ladder import resolve_ladder
+from hpo.planned import plan_points
 from hpo.points import Leg, Outcome
+from hpo.rows import run_row
 from hpo.spec import parse_spec
 from storage.store import Store
+from trainers.protocol import Report
+from trainers.registry import kind
 
 
 def earlier(params: float = 100000, tokens: float = 1000000, **columns: object) -> pd.DataFrame:
@@ -93,6 +98,111 @@ def test_another_fixed_setting_does_not_compare(store: Store, one_scale_text: st
     spec = parse_spec(f"{text}model: {{context: 64}}\nfixed: {{weight_decay: 0.2}}\n")
     (start,) = warm_starts(spec, resolve_ladder(spec), store)
     assert start.known == []
+
+
+LAUNCHED = """\
+name: early
+trainer: gpt
+parametrization: mup
+base: {width: 32}
+scales: {width: 64, depth: 2, tokens: 204800}
+search: {method: random}
+space: {lr: {log: [1e-3, 6e-2]}}
+fixed: {batch_tokens: 1024}
+model: {context: 128}
+runs: 4
+"""
+
+
+def launch(store: Store, text: str) -> None:
+    """Record the runs of a sweep as a launch does; their losses are made up."""
+    spec = parse_spec(text)
+    store.add_sweep(spec.name, spec_text=text)
+    for point in plan_points(spec, resolve_ladder(spec)):
+        tokens, lr = point.scale.tokens, float(point.setting["lr"])
+        report = Report(200, tokens, point.scale.flops, 3 + lr, 3.0, lr, 1.0, "completed")
+        config = run_config(spec, point.scale, point.setting, point.seed)
+        store.record_run(run_row(spec.name, point, config, report), None)
+
+
+def after(text: str) -> str:
+    """A search that begins with that sweep, and is trained as it was."""
+    text = text.replace("name: early", "name: late")
+    return text.replace("{method: random}", "{method: bayesian, prior: [early]}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("context: 128", "context: 128, head_size: 16"),  # the default, as the next one
+        ("batch_tokens: 1024", "batch_tokens: 1024, weight_decay: 0.1"),
+        ("runs: 4", "runs: 7\nreports: 3\nseed: 5"),
+        ("[1e-3, 6e-2]", "[1e-3, 5e-2]"),
+        ("lr: {log: [1e-3, 6e-2]}", "lr: {log: [1e-3, 6e-2]}, ema: {choices: [0.0, 0.9]}"),
+    ],
+)
+def test_runs_that_were_trained_alike_are_known(store: Store, old: str, new: str) -> None:
+    launch(store, LAUNCHED)
+    (start,) = starts(after(LAUNCHED).replace(old, new), store)
+    assert start.known
+    assert start.tries == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("batch_tokens: 1024", "batch_tokens: 1024, weight_decay: 3.0"),
+        ("batch_tokens: 1024", "batch_tokens: 1024, warmup_fraction: 0.25"),
+        ("batch_tokens: 1024", "batch_tokens: 1024, optimizer: sgd"),
+        ("context: 128", "context: 16"),
+        ("width: 32", "width: 16"),
+        ("runs: 4", "runs: 4\nchanges: [{at: 0.5, lr: 0.001}]"),
+        ("runs: 4", "runs: 4\nparametrization_options: {hidden_decay: constant}"),
+    ],
+)
+@pytest.mark.parametrize("changed", ["early", "late"])
+def test_runs_that_were_trained_otherwise_are_not_known(
+    store: Store, old: str, new: str, changed: str
+) -> None:
+    """Whichever of the two sweeps says it: what the other leaves out is the default."""
+    early, late = LAUNCHED, after(LAUNCHED)
+    if changed == "early":
+        early = early.replace(old, new)
+    else:
+        late = late.replace(old, new)
+    launch(store, early)
+    (start,) = starts(late, store)
+    assert start.known == []
+    assert len(start.tries) == TRIED
+
+
+def test_what_an_earlier_sweep_searched_and_this_one_does_not_is_compared(store: Store) -> None:
+    launch(
+        store, LAUNCHED.replace("space: {", "space: {warmup_fraction: {choices: [0.0, 0.125]}, ")
+    )
+    runs = store.runs("early")
+    with_warmup = runs[runs["warmup_fraction"] == 0.125]
+    assert 0 < len(with_warmup) < len(runs)
+    late = after(LAUNCHED).replace("1024}", "1024, warmup_fraction: 0.125}")
+    (start,) = starts(late, store)
+    assert {run.setting["lr"] for run in start.known} == set(with_warmup["lr"])
+
+
+def test_imported_runs_that_tell_another_setting_than_the_default_do_not_compare(
+    store: Store, one_scale_text: str
+) -> None:
+    text = with_prior(one_scale_text).replace("simulated", "gpt")
+    text = text.replace("params: 100000", "width: 64, depth: 2") + "model: {context: 64}\n"
+    (scale,) = resolve_ladder(parse_spec(text))
+    ours = kind("gpt").complete({"lr": 0.1, "batch_tokens": 1024})
+    told = {"params": scale.params, "model": "gpt", "beta2": ours["beta2"]}
+    store.add_runs(earlier().assign(**told))
+    other = earlier().assign(
+        **(told | {"beta2": 0.5}), sweep="other", run_id=[f"other-{k}" for k in range(16)]
+    )
+    store.add_runs(other)
+    assert len(starts(text, store)[0].known) == 15
+    assert starts(text.replace("[early]", "[other]"), store)[0].known == []
 
 
 def test_the_nearest_scale_of_several_is_taken(store: Store, one_scale_text: str) -> None:
