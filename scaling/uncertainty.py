@@ -3,8 +3,8 @@
 Each draw is a fit to the same runs with three things shaken, for the three ways to be wrong:
 
 - *Noise from run to run*: within its scale each run gets a random weight (the Bayesian bootstrap,
-  Rubin 1981, stratified by scale: smoother than resampling where there are few; scales of too few
-  runs are one stratum).
+  Rubin 1981, stratified by scale: smoother than resampling where there are few; scales of one run
+  are a stratum together).
 - *Scales off the power laws*: the optimum, the steepness and the least loss of every scale deviate
   a little from any law, and no number of runs at that scale removes it. Each scale's losses are
   shifted as if its own deviations had come out differently. How large these are is estimated from
@@ -32,8 +32,6 @@ DRAW_ITERATIONS: Final = 12  # from the best fit's own optimum
 RUN_WEIGHT_VARIANCE: Final = 2 / 3
 """Where a plain bootstrap has 1: with few runs a parameter, that spreads fits more than fresh runs
 would. Set on simulated surfaces."""
-LEAST_STRATUM: Final = 4
-"""Scales of fewer runs are one stratum together."""
 OWN_DEVIATION: Final = 0.08  # of a scale's optimum, and of its steepness, in log units: about 8 %
 OWN_LOSS_DEVIATION: Final = 0.002  # of its least loss, in log units
 """Both between the simulated surfaces of the benchmarks, which have 0.05 and 0, and what laws
@@ -65,8 +63,8 @@ def draw_surfaces(
     rng = np.random.default_rng(seed)
     weights = rng.gamma(1 / RUN_WEIGHT_VARIANCE, size=(n_draws, len(log_loss)))
     scales, index, counts = np.unique(scale_index, return_inverse=True, return_counts=True)
-    # Within a stratum of one run there would be no noise at all.
-    strata = np.where(counts[index] < LEAST_STRATUM, -1, index)
+    # In a stratum of its own a run would have no noise at all.
+    strata = np.where(counts[index] == 1, -1, index)
     for number in np.unique(strata):
         stratum = strata == number
         weights[:, stratum] /= weights[:, stratum].mean(axis=1, keepdims=True)
