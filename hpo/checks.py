@@ -8,21 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from hpo import command_checks, fused_checks, listed, rule_checks, scheduler_checks
+from hpo import (
+    column_checks,
+    command_checks,
+    fused_checks,
+    listed,
+    rule_checks,
+    scheduler_checks,
+)
 from hpo.conditions import check_conditions
 from hpo.fields import Value
 from hpo.ladder import Scale, base_shape, resolve_ladder, resolve_scale, shapes
 from hpo.planned import grid_size
-from hpo.problems import Problem, blame, value_problems
+from hpo.points import Point
+from hpo.problems import Problem, blame, dimension_problems, value_problems
+from hpo.rows import own_columns
 from hpo.schema import Scales, SweepSpec
-from hpo.space import Dimension
 from hpo.yaml_lines import KeyPath
 from trainers.changes import find_errors
 from trainers.config import Command, RunConfig
 from trainers.errors import TrainerError, unknown
 from trainers.kind import Kind
 from trainers.registry import kind
-from trainers.settings import SettingRule
+from trainers.whole_steps import worst_batches
 
 
 def _check_law_guided(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
@@ -80,6 +88,7 @@ def find_problems(spec: SweepSpec) -> list[Problem]:
     if spec.scales is None:
         problems += listed.check_points(spec, trainer)
         problems = problems or list(listed.check_sizes(spec, trainer))
+        problems = problems or list(_check_columns(spec))
         return problems or list(_check_listed_configurations(spec, trainer))
     problems += [
         *_check_shape_keys(spec, spec.scales, trainer),
@@ -90,6 +99,8 @@ def find_problems(spec: SweepSpec) -> list[Problem]:
     ]
     if not problems:
         problems += _check_sizes(spec, spec.scales, trainer)
+    if not problems:
+        problems += _check_columns(spec)
     if not problems and (check := METHOD_CHECKS.get(spec.search.method)):
         problems += check(spec, trainer)
     if not problems:
@@ -191,27 +202,8 @@ def _check_names(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
 def _check_space(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:
     for name, dimension in spec.space.items():
         if name in trainer.settings:
-            yield from _check_dimension(trainer.settings[name], name, dimension)
-
-
-def _check_dimension(rule: SettingRule, name: str, dimension: Dimension) -> Iterator[Problem]:
-    path: KeyPath = ("space", name)
-    if dimension.choices is not None:
-        for index, choice in enumerate(dimension.choices):
-            yield from value_problems(rule, name, choice, (*path, "choices", index))
-        return
-    axis = "log" if dimension.log is not None else "uniform"
-    if rule.kind == "int" and dimension.multiple_of is None:
-        yield Problem(
-            (*path, axis),
-            f"{name} must be {rule.describe()}; list them as choices, or add multiple_of",
-        )
-        return
-    if rule.kind not in ("float", "int"):
-        yield Problem((*path, axis), f"{name} must be {rule.describe()}; list them as choices")
-        return
-    for index, bound in enumerate(dimension.bounds or ()):
-        yield from value_problems(rule, name, bound, (*path, axis, index))
+            rule = trainer.settings[name]
+            yield from dimension_problems(rule, name, dimension, ("space", name))
 
 
 def _check_steps(spec: SweepSpec) -> Iterator[Problem]:
@@ -254,6 +246,15 @@ def _check_sizes(spec: SweepSpec, scales: Scales, trainer: Kind) -> Iterator[Pro
             yield Problem(path, message)
 
 
+def _check_columns(spec: SweepSpec) -> Iterator[Problem]:
+    """Hold names and values against the runs table, by one run of a ladder that can be built."""
+    scale = resolve_ladder(spec)[0]
+    point = Point("", scale, {}, spec.seed)
+    yield from column_checks.problems(
+        spec, own_columns(point, run_config(spec, scale, point.setting, point.seed))
+    )
+
+
 def _check_runs(spec: SweepSpec, n_scales: int) -> Iterator[Problem]:
     if spec.search.method == "grid":
         full = grid_size(spec) * n_scales * spec.seeds
@@ -274,14 +275,10 @@ def _check_configurations(
     typical: dict[str, Value] = dict(spec.fixed)
     for name, dimension in spec.space.items():
         typical[name] = (dimension.choices or dimension.bounds or ())[0]
-    if "batch_tokens" in spec.space:
-        batches = list(_batches_to_check(spec.space["batch_tokens"]))
-    else:
-        batches = [(spec.fixed["batch_tokens"], ("fixed", "batch_tokens"))]
     budget = "tokens" if scales.tokens is not None else "tokens_per_param"
     seen: set[KeyPath] = set()
     for scale in ladder:
-        for batch, batch_path in batches:
+        for batch, batch_path in _batches_to_check(spec, scale.tokens):
             config = run_config(spec, scale, {**typical, "batch_tokens": batch}, spec.seed)
             try:
                 trainer.check(config)
@@ -301,8 +298,15 @@ def _check_configurations(
                     yield Problem(where, str(error))
 
 
-def _batches_to_check(dimension: Dimension) -> Iterator[tuple[Value, KeyPath]]:
-    """Give every choice; of a range both ends and the next value, which tell of the others."""
+def _batches_to_check(spec: SweepSpec, tokens: int) -> Iterator[tuple[Value, KeyPath]]:
+    """Give every batch that is named; of a range those which tell of all others.
+
+    These are both ends, the next value, and those of which whole steps miss the tokens most.
+    """
+    if "batch_tokens" not in spec.space:
+        yield spec.fixed["batch_tokens"], ("fixed", "batch_tokens")
+        return
+    dimension = spec.space["batch_tokens"]
     path: KeyPath = ("space", "batch_tokens")
     if dimension.choices is not None:
         for index, choice in enumerate(dimension.choices):
@@ -311,10 +315,17 @@ def _batches_to_check(dimension: Dimension) -> Iterator[tuple[Value, KeyPath]]:
     assert dimension.bounds is not None
     low, high = dimension.bounds
     axis = "log" if dimension.log is not None else "uniform"
+    if spec.search.method == "grid":
+        for batch in dimension.grid():
+            yield batch, (*path, axis)
+        return
     step = dimension.multiple_of or 1
     yield low, (*path, axis, 0)
     yield low + step, (*path, "multiple_of") if dimension.multiple_of else (*path, axis)
     yield high, (*path, axis, 1)
+    for batch in worst_batches(tokens, step):
+        if low < batch < high:
+            yield batch, (*path, axis, 1)
 
 
 def _check_listed_configurations(spec: SweepSpec, trainer: Kind) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,9 @@ from trainers.registry import kind
 WRITE_SHARE = 0.1
 """States are written to disk for at most this part of the time: so much training as a write costs
 ten times over is done again, if need be, rather than saved at every report of a run of instants."""
+
+
+_NOT_MEASURED = ("noise_scale", None)
 
 
 class Engine(Protocol):
@@ -136,10 +140,18 @@ class LegTraining:
         Raises
         ------
         TrainerError
-            Where it is none: the trainer may be a user's own.
+            Where it is none, or not the last one of a run that has made them all: the trainer may
+            be a user's own.
         """
         checked = _checked(report, self.leg.run)
         self._reports.append(checked)
+        if checked.status == "running" and self.n_reports >= self.leg.run.reports:
+            self._close_states()  # They were kept elsewhere in the run than their number says.
+            raise TrainerError(
+                f"made {self.n_reports} reports and is still running; the last of a run's "
+                f"{self.leg.run.reports} reports ('reports' in the sweep file, config.reports) "
+                "must say 'completed' or 'diverged'"
+            )
         held = None
         if checked.status == "running":
             held = self._keep_state(n_together)
@@ -219,6 +231,12 @@ def _checked(report: object, run: RunConfig) -> Report:
             f"step() of trainer {run.trainer!r} returned {type(report).__name__}; it must return a "
             "trainers.protocol.Report"
         )
+    for name, value in vars(report).items():
+        if name != "status" and not isinstance(value, Real) and (name, value) != _NOT_MEASURED:
+            raise TrainerError(
+                f"step() of trainer {run.trainer!r} reported {name} as {type(value).__name__}; it "
+                "must be a number, such as float() makes of it"
+            )
     return report
 
 

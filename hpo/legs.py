@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import isnan
+from typing import Final
+
+import pandas as pd
 
 from hpo.ladder import Scale
 from hpo.points import Leg, Origin, Outcome, Point
@@ -16,6 +19,9 @@ from trainers.protocol import Report
 
 OVER = (columns.COMPLETED, columns.DIVERGED, columns.STOPPED)
 """Runs that ended so are not repeated; failed ones are."""
+
+RUNNING: Final = "running"
+"""How a run stands that is not over."""
 
 _SIZES = ("params", "params_total", "tokens")
 
@@ -94,7 +100,7 @@ def stand(store: Store, sweep: str, strategy: Strategy, *, retry_failed: bool = 
     """
     records = store.legs(sweep)
     over = OVER if retry_failed else (*OVER, columns.FAILED)
-    rows = store.runs(sweep, statuses=over).set_index(columns.RUN_ID)
+    rows = store.runs(sweep).set_index(columns.RUN_ID)
     curves = store.curves([record.run_id for record in records])
     last = {record.run_id: record.number for record in records}
     left: list[NumberedLeg] = []
@@ -104,20 +110,31 @@ def stand(store: Store, sweep: str, strategy: Strategy, *, retry_failed: bool = 
         leg, run_id = recorded_leg(record), record.run_id
         strategy.resume(leg)
         is_last = last[run_id] == record.number
-        is_over = is_last and run_id in rows.index
-        failed = is_last and not is_over and (record.reached or 0) < record.reports
+        status = _status(rows, record) if is_last else RUNNING
+        is_over = status in over
+        failed = status == columns.FAILED or (record.reached or 0) < record.reports
         curve = curves.get(run_id)
         if is_last and not is_over:
             reports[run_id] = [] if curve is None else recorded_reports(curve)
-        if record.reached is None or failed:
+        if record.reached is None or (is_last and not is_over and failed):
             left.append(NumberedLeg(record.number, leg))
             continue
         if is_last and not is_over:
             frozen[run_id] = leg
-        status = str(rows.loc[run_id, columns.STATUS]) if is_over else "running"
         strategy.tell(_outcome(leg.point, curve, record.reached, status))
     next_number = 1 + max((record.number for record in records), default=-1)
     return Standing(tuple(left), frozen, reports, next_number)
+
+
+def _status(rows: pd.DataFrame, last: LegRecord) -> str:
+    """Return how a run ended by its row, or that it goes on; `last` is its last leg."""
+    if last.run_id not in rows.index:
+        return RUNNING
+    row = rows.loc[last.run_id]
+    status = str(row[columns.STATUS])
+    # A run that is tried again keeps the row of its failure until it is over.
+    is_old = status == columns.FAILED and str(row[columns.CREATED]) < last.started
+    return RUNNING if is_old else status
 
 
 def _outcome(point: Point, curve: Curve | None, reached: int, status: str) -> Outcome:
@@ -144,7 +161,7 @@ def recorded_reports(curve: Curve) -> list[Report]:
             train_loss=float(curve.train_loss[index]),
             lr=float(curve.lr[index]),
             seconds=float(curve.seconds[index]),
-            status="running",
+            status=RUNNING,
             noise_scale=None if scales is None or isnan(scales[index]) else float(scales[index]),
         )
         for index in range(len(curve))

@@ -24,7 +24,6 @@ from hpo.schema import SweepSpec
 from hpo.strategy import Strategy
 from hpo.trial_legs import HeldState, LegResult, TrialLeg, for_worker
 from storage import columns
-from storage.errors import RunsTableError
 from storage.store import Store
 from trainers.config import RunConfig
 from trainers.protocol import Report
@@ -172,7 +171,7 @@ class LiveLegs:
     def stop(self, live: LiveLeg) -> None:
         """End a leg and its run with what it has reported."""
         row = stopped_row(self._spec.name, live.leg.leg.point, live.config, live.reports[-1])
-        self._end(live, columns.STOPPED, row)
+        self._end(live, str(row[columns.STATUS]), row)
         if self._states is not None:
             RunFolder(self._states / live.run_id).close()
         self._observer.finished(live.leg.leg.point, row)
@@ -206,14 +205,11 @@ class LiveLegs:
     def _complete(self, live: LiveLeg, report: Report) -> None:
         """End a leg and its run, of which this is the last report."""
         row = run_row(self._spec.name, live.leg.leg.point, live.config, report)
-        try:
-            self._end(live, str(row[columns.STATUS]), row)
-        except RunsTableError as error:
-            # A trainer of the user's own may report what no run can have.
-            self.fail(live, str(error))
-            return
-        self._held.drop(live.run_id)
-        if row[columns.STATUS] == columns.COMPLETED:
+        status = str(row[columns.STATUS])
+        self._end(live, status, row)
+        if status != columns.FAILED:
+            self._held.drop(live.run_id)
+        if status == columns.COMPLETED:
             self._finals.completed(row)
         self._observer.finished(live.leg.leg.point, row)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from hpo.space import Dimension
 from hpo.yaml_lines import KeyPath
 from trainers.errors import TrainerError
 from trainers.settings import SettingRule
@@ -25,6 +26,28 @@ def value_problems(rule: SettingRule, name: str, value: object, path: KeyPath) -
         rule.parse(name, value)
     except TrainerError as error:
         yield Problem(path, str(error))
+
+
+def dimension_problems(
+    rule: SettingRule, name: str, dimension: Dimension, path: KeyPath
+) -> Iterator[Problem]:
+    """The problems of what is searched, if some of its values break the setting's rule."""
+    if dimension.choices is not None:
+        for index, choice in enumerate(dimension.choices):
+            yield from value_problems(rule, name, choice, (*path, "choices", index))
+        return
+    axis = "log" if dimension.log is not None else "uniform"
+    if rule.kind == "int" and dimension.multiple_of is None:
+        yield Problem(
+            (*path, axis),
+            f"{name} must be {rule.describe()}; list them as choices, or add multiple_of",
+        )
+        return
+    if rule.kind not in ("float", "int"):
+        yield Problem((*path, axis), f"{name} must be {rule.describe()}; list them as choices")
+        return
+    for index, bound in enumerate(dimension.bounds or ()):
+        yield from value_problems(rule, name, bound, (*path, axis, index))
 
 
 def blame(message: str, words: Mapping[str, KeyPath], otherwise: KeyPath) -> KeyPath:

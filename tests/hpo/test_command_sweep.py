@@ -110,6 +110,14 @@ def test_what_is_there_in_some_runs_only_is_refused(sweep: str) -> None:
     assert ":10: space.beta.when: the command asks for beta in every run" in said
 
 
+def test_a_name_that_the_runs_table_needs_is_refused(sweep: str) -> None:
+    named = "  model: {choices: [wide, deep]}\n"
+    said = refused(sweep.replace("{lr}", "{lr} {model}") + named)
+    assert ":10: space.model: the runs table says something else under model" in said
+    assert said.endswith("rename it, such as model_")
+    parse_spec(sweep.replace("{lr}", "{lr} {model_}") + named.replace("model", "model_"))
+
+
 def test_fixed_settings_may_be_notes(sweep: str) -> None:
     text = sweep.replace(" {batch_tokens}", "").replace(
         "  batch_tokens: {choices: [10, 20]}", "fixed: {batch_tokens: 10}"

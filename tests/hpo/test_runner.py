@@ -9,15 +9,20 @@ import pytest
 from hpo.checks import run_config
 from hpo.errors import SpecError
 from hpo.ladder import resolve_ladder
+from hpo.legs import NumberedLeg, Standing, leg_record, stand
 from hpo.machine import n_cpus
+from hpo.methods import Launch, build_strategy
 from hpo.planned import plan_points
-from hpo.points import Point
+from hpo.points import Leg, Point
 from hpo.progress import Silence
+from hpo.rows import curve, failed_row, run_row, stopped_row
 from hpo.runner import SweepSummary, run_sweep
 from hpo.spec import parse_spec
+from storage import rows
 from storage.curves import Curve
 from storage.errors import StoreError
 from storage.store import Store
+from trainers.protocol import Report
 from trainers.registry import kind
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
@@ -63,14 +68,14 @@ def test_runs_and_curves_are_what_the_trainer_reports(
         reports = [trainer.step()]
         while reports[-1].status == "running":
             reports.append(trainer.step())
-        row, curve = runs.loc[point.run_id], curves[point.run_id]
+        row, kept = runs.loc[point.run_id], curves[point.run_id]
         assert row["status"] == reports[-1].status
         assert math.isnan(reports[-1].loss) or row["loss"] == reports[-1].loss
         assert (row["steps"], row["flops"]) == (reports[-1].step, reports[-1].flops)
         assert (row["tokens"], row["seed"]) == (point.scale.tokens, point.seed)
         assert {name: row[name] for name in point.setting} == point.setting
-        assert curve.step.tolist() == [report.step for report in reports]
-        assert curve.train_loss.tolist() == [report.train_loss for report in reports]
+        assert kept.step.tolist() == [report.step for report in reports]
+        assert kept.train_loss.tolist() == [report.train_loss for report in reports]
 
 
 def test_a_finished_sweep_is_not_run_again(
@@ -113,6 +118,92 @@ def test_a_report_that_no_run_can_have_is_a_failed_run(own_text: str, store: Sto
     text = own_text.replace("Instant", "Fragile").replace("[1, 2, 3, 4]", "[1, 2]")
     assert launch(f"{text}model: {{raises_above: 9, times: -1}}\n", store).failed == 2
     assert store.runs("own")["reason"].str.contains("'loss'").all()
+
+
+@pytest.mark.parametrize(
+    "search",
+    ["method: grid", "method: grid, scheduler: asha, grace: 1", "method: freeze-thaw"],
+)
+def test_runs_that_no_table_takes_are_failed_and_trained_again_once_mended(
+    own_text: str, store: Store, tmp_path: Path, search: str
+) -> None:
+    minus = tmp_path / "minus"
+    minus.touch()
+    text = own_text.replace("trainers_for_tests:Instant", "curves_for_tests:Signed")
+    text = text.replace("method: grid", search) + f"reports: 4\nmodel: {{minus: {minus}}}\n"
+    text += "runs: 4\n" if search == "method: freeze-thaw" else ""
+    for _ in range(2):  # The same again where nothing was mended.
+        assert launch(text, store).state == "done"
+        runs = store.runs("own")
+        assert set(runs["status"]) == {"failed"}
+        assert runs["reason"].str.contains("'loss': -.* must be above 0").all()
+
+    minus.unlink()
+    assert launch(text, store).failed == 0
+    assert (store.runs("own")["loss"] > 0).all()
+    assert "reason" not in store.runs("own")
+
+
+def test_a_run_that_makes_more_reports_than_were_asked_for_is_failed(
+    own_text: str, store: Store, tmp_path: Path
+) -> None:
+    twice = tmp_path / "twice"
+    twice.touch()
+    text = own_text.replace("trainers_for_tests:Instant", "curves_for_tests:Unending")
+    text += f"reports: 3\nmodel: {{twice: {twice}}}\n"
+    assert launch(text, store).failed == 4
+    said = "made 3 reports and is still running; the last of a run's 3 reports"
+    assert store.runs("own")["reason"].str.startswith(said).all()
+
+    twice.unlink()
+    assert launch(text, store).completed == 4
+    for kept in store.curves(list(store.runs("own")["run_id"])).values():
+        assert kept.tokens.tolist() == [3333, 6667, 10000]
+
+
+def test_a_failed_run_is_recorded_whatever_its_setting(own_text: str, store: Store) -> None:
+    spec = parse_spec(own_text)
+    (scale,) = resolve_ladder(spec)
+    setting = {"lr": 1.0, "batch_tokens": 100, "weight_decay": "low", "mood": "low"}
+    point = Point("a", scale, setting, 0)
+    config = run_config(spec, scale, setting, 0)
+    report = Report(10, 100, 6e5, 1.5, 1.5, 1.0, 0.5, "completed")
+    store.add_sweep("own", spec_text=own_text)
+    for row in (run_row("own", point, config, report), stopped_row("own", point, config, report)):
+        store.record_run(row, None)
+        kept = store.runs("own").iloc[0]
+        assert (kept["status"], kept["mood"]) == ("failed", "low")
+        assert kept["reason"].startswith("run 'a': column 'weight_decay': 'low' is not a number")
+
+
+def test_a_run_that_was_tried_again_and_goes_on_is_not_failed_any_more(
+    own_text: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = parse_spec(own_text)
+    (scale,) = resolve_ladder(spec)
+    point = Point("own-00000", scale, {"lr": 1.0, "batch_tokens": 100}, 0)
+    leg, config = Leg(point, 2), run_config(spec, scale, point.setting, 0)
+    reports = [Report(10 * n, 10 * n, 6e5 * n, 1.5, 1.5, 1.0, 0.5, "running") for n in (1, 2)]
+    store.add_sweep("own", spec_text=own_text)
+
+    def train(at: str) -> None:
+        monkeypatch.setattr(rows, "now", lambda: f"2026-03-09T12:00:0{at}+00:00")
+        store.begin_leg("own", leg_record(NumberedLeg(0, leg)))
+        store.record_report(point.run_id, "own", curve(reports))
+        store.end_leg("own", 0, reached=2)
+
+    def standing(*, retry_failed: bool = True) -> Standing:
+        strategy = build_strategy(Launch(spec, resolve_ladder(spec), (), store))
+        return stand(store, "own", strategy, retry_failed=retry_failed)
+
+    train("1")
+    assert standing().frozen == {point.run_id: leg}
+    store.record_run(failed_row("own", point, config, "no such loss"), curve(reports))
+    assert [numbered.leg for numbered in standing().left] == [leg]
+    assert standing().frozen == {}
+    assert standing(retry_failed=False).left == ()
+    train("3")
+    assert standing().frozen == standing(retry_failed=False).frozen == {point.run_id: leg}
 
 
 def test_a_killed_worker_is_a_failed_run_and_is_tried_again(own_text: str, store: Store) -> None:

@@ -8,8 +8,12 @@ from hypothesis import strategies as st
 
 from hpo.checks import run_config
 from hpo.ladder import resolve_ladder
+from hpo.points import Point
+from hpo.rows import failed_row, run_row
 from hpo.schema import SweepSpec
 from hpo.spec import SpecError, changed_keys, check_spec, load_spec, parse_spec
+from tests.hpo.conftest import ON_PATH
+from trainers.protocol import Report
 
 EXAMPLE = """\
 name: source-code-ladder
@@ -128,6 +132,76 @@ def test_what_is_no_mapping_is_refused(text: str, said: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_spec(text, "sweep.yaml")
     assert str(caught.value).startswith(f"sweep.yaml:{said}")
+
+
+OWN = """\
+name: own
+trainer: trainers_for_tests:Instant
+scales: {n: 1000, tokens: 10000}
+search: {method: grid}
+space:
+  lr: {choices: [1, 2]}
+  mood: {choices: [low, high]}
+fixed: {batch_tokens: 100}
+"""
+
+LISTED = """\
+name: own
+trainer: trainers_for_tests:Instant
+search: {method: listed}
+points:
+  - {scale: {n: 1000, tokens: 10000}, setting: {lr: 1}}
+  - {scale: {n: 1000, tokens: 10000}, setting: {lr: 2, mood: low}}
+fixed: {batch_tokens: 100}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "where", "right"),
+    [
+        (OWN, "fixed: {", "fixed: {seed: 3, ", "8: fixed.seed: the runs table", "rename it, su"),
+        (OWN, "mood", "noise_scale", "7: space.noise_scale: the runs table", "noise_scale_"),
+        (OWN, "mood", "created", "7: space.created: the runs table", "such as created_"),
+        (OWN, "mood", "n", "7: space.n: n is a size of the model as well", "such as n_"),
+        (OWN, "n: 1000", "steps: 9, n: 1", "3: scales.steps: the runs table", "such as steps_"),
+        (LISTED, "mood", "loss", "6: points[1].setting.loss: the runs table", "such as loss_"),
+        (LISTED, "low", "low, depth: 1.5", "6: points[1].setting.depth: depth is 1.5", "whole"),
+        (OWN, "mood", "beta1", "7: space.beta1.choices[0]: beta1 is 'low'", "such as beta1_"),
+        (OWN, "mood", "warmup_fraction", "7: space.warmup_fraction.choices[0]", "at least 0"),
+        (
+            OWN,
+            "mood: {choices: [low, high]}",
+            "depth: {uniform: [1, 6], steps: 3}",
+            "7: space.depth.uniform: depth must be a whole number above 0",
+            "choices, or add multiple_of; where it is not the depth of runs tables (number of bl",
+        ),
+        (OWN, "fixed: {", "fixed: {weight_decay: -1, ", "8: fixed.weight_decay", "at least 0; wh"),
+    ],
+)
+def test_settings_that_the_runs_table_cannot_hold_are_refused(
+    monkeypatch: pytest.MonkeyPatch, text: str, old: str, new: str, where: str, right: str
+) -> None:
+    monkeypatch.syspath_prepend(str(ON_PATH))
+    parse_spec(text)
+    with pytest.raises(SpecError) as caught:
+        parse_spec(text.replace(old, new), "sweep.yaml")
+    assert str(caught.value).startswith(f"sweep.yaml:{where}")
+    assert right in str(caught.value)
+
+
+def test_every_column_that_a_row_fills_by_itself_is_no_name_of_a_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(ON_PATH))
+    spec = parse_spec(OWN)
+    (scale,) = resolve_ladder(spec)
+    given = {"lr": 1.0, "batch_tokens": 100}
+    point, config = Point("a", scale, given, 0), run_config(spec, scale, given, 0)
+    report = Report(10, 100, 6e5, 1.5, 1.5, 1.0, 0.5, "completed")
+    row = run_row("own", point, config, report) | failed_row("own", point, config, "why")
+    for name in row.keys() - given.keys() - scale.shape.keys():
+        with pytest.raises(SpecError, match=rf"^:7: space.{name}: the runs table .* {name}_$"):
+            parse_spec(OWN.replace("mood", name), "")
 
 
 def test_several_problems_are_counted() -> None:

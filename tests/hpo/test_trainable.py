@@ -1,8 +1,10 @@
 """The worker's side of a run, without Ray: when states are written, and what a pause leaves."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from hpo import leg_training
 from hpo.checkpoints import RunFolder
@@ -10,6 +12,7 @@ from hpo.points import Origin
 from hpo.trainable import RunTrainable
 from hpo.trial_legs import ALIKE, LEG_RESULTS, LEGS, LOSS, PYTHON_PATH, REPORTS, LegResult, TrialLeg
 from trainers.config import RunConfig
+from trainers.errors import TrainerError
 from trainers.protocol import Report
 
 RUN = RunConfig(
@@ -100,3 +103,14 @@ def test_states_are_not_written_where_training_again_is_cheaper(tmp_path: Path) 
     assert kept is not None
     assert kept.reports == 2
     assert 0 < worker._write_cost.seconds < 1e6
+
+
+def test_a_report_of_what_is_no_number_is_refused_where_it_is_made() -> None:
+    leg = TrialLeg(0, "a", RUN, RUN.reports)
+    training = leg_training.LegTraining(leg, leg_training.OneRun(), leg_training.WriteCost())
+    report = Report(10, 100, 6e5, 1.5, 1.5, 1.0, 0.5, "running")
+    for name in ("loss", "step"):
+        wrong = replace(report, **{name: torch.tensor(1)})
+        with pytest.raises(TrainerError, match=f"reported {name} as Tensor; it must be a number"):
+            training.take(wrong, 1)
+    assert training.take(report, 1).reports == (report,)
