@@ -31,7 +31,7 @@ class AveragedWeights:
 
         Parameters
         ----------
-        weights : as they are now; they are copied.
+        weights : as they are now; they are copied. What is left out is averaged no further.
         steps : for how many the step counts.
         half_life : steps after which weights count for half; may differ from step to step.
         """
@@ -40,8 +40,8 @@ class AveragedWeights:
         if not self.weights:
             self.weights = {name: weight.detach().clone() for name, weight in weights.items()}
             return
-        ours = list(self.weights.values())
-        theirs = [weights[name].detach() for name in self.weights]
+        ours = [weight for name, weight in self.weights.items() if name in weights]
+        theirs = [weights[name].detach() for name in self.weights if name in weights]
         torch._foreach_lerp_(ours, theirs, (1 - kept) / self._mass)
 
     def clear(self) -> None:
@@ -62,7 +62,8 @@ class AveragedWeights:
 def judged_weights(state: Mapping[str, object]) -> dict[str, Tensor]:
     """Return what a run of hyperlaw's own loop was judged by: its averaged weights, or its last.
 
-    Buffers are the model's own. Raises TrainerError for the state of another trainer.
+    Buffers, such as batch norm's statistics, are averaged with the weights. Raises TrainerError for
+    the state of another trainer.
     """
     if not isinstance(model := state.get("model"), Mapping):
         raise TrainerError("no state of hyperlaw's own loop: it has no model's weights")

@@ -13,6 +13,7 @@ from trainers.optimizer_names import DEFAULT, own_defaults
 from trainers.protocol import Trainer
 from trainers.scaling_rules import RULE_OPTIONS, check_scheme, rule_options
 from trainers.settings import SettingRule, complete
+from trainers.whole_steps import check_whole_steps
 
 if TYPE_CHECKING:
     from trainers.task import Task
@@ -141,6 +142,8 @@ class Kind:
                 f"batch_tokens is {setting[BATCH_TOKENS]}, more than the run's "
                 f"{config.tokens} tokens; it must be at most that"
             )
+        if self.load_task is not None:
+            check_whole_steps(config.tokens, int(setting[BATCH_TOKENS]))
         for wrong in changes.find_errors(self, config.changes):
             raise TrainerError(f"changes[{wrong.row}]: {wrong.message}")
         self.check_further(replace(config, setting=setting))

@@ -1,14 +1,19 @@
 """Training one run of a task: the loop behind `kind("gpt").build(config)` and its like.
 
-The loop sets no global state of torch. On a CPU one thread a run is fastest where runs share the
-cores, so call `torch.set_num_threads(1)` in each worker. A run uses a GPU where torch sees one.
+The loop leaves torch's global state as it finds it. On a CPU one thread a run is fastest where runs
+share the cores, so call `torch.set_num_threads(1)` in each worker. A run uses a GPU where torch
+sees one.
 
-What is random comes from `config.seed`: the initial weights, and the samples that are trained on,
-which are the same for every width. On a CPU the same configuration gives the same
-losses, bit for bit, also across `state_dict` and `load_state_dict`.
+What is random comes from `config.seed`: the initial weights, the samples that are trained on,
+which are the same for every width, and what a model draws in training, such as dropout's masks. On
+a CPU the same configuration gives the same losses, bit for bit, also across `state_dict` and
+`load_state_dict`.
 
-A run is counted in steps of batch_tokens. A step may take a multiple of that batch, by a table of
-changes or by the norm test (`trainers.batch_schedules`); it then counts for as many.
+Held-out losses are those of the model in evaluation mode (`trainers.held_out`).
+
+A run is counted in steps of batch_tokens, as many whole ones as come nearest to its tokens. A step
+may take a multiple of that batch, by a table of changes or by the norm test
+(`trainers.batch_schedules`); it then counts for as many.
 
 The settings in `trainers.loop_settings.LIVE` are live. A state brings weights, moments, averages
 and counters, none of these: a run that takes over the state of another goes on with its own
@@ -17,7 +22,7 @@ settings, and its own seed's samples from that step on.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -31,18 +36,19 @@ from trainers.changes import timeline
 from trainers.config import RunConfig, Value
 from trainers.divergence import DivergenceWatch
 from trainers.errors import TrainerError
+from trainers.held_out import judging, mean_loss
 from trainers.initialisation import parametrize
 from trainers.loop_settings import BATCH_MULTIPLE, measures_every
 from trainers.noise_scale import NoiseAverage, gradients, measured
 from trainers.optimizers import build_optimizer, load_moments, set_hyperparameters, set_lr
+from trainers.own_draws import OwnDraws
 from trainers.parametrization import rule_options
 from trainers.protocol import Report, Status
 from trainers.schedules import learning_rate
 from trainers.snapshots import on_cpu
 from trainers.task import Batch, count_parameters
+from trainers.whole_steps import whole_steps
 
-EVALUATION_TOKENS = 4_096
-"""Held-out tokens that are judged at once."""
 CHECK_EVERY_STEPS = 10
 """Losses are read back this often: reading each would make a GPU wait at every step."""
 
@@ -55,20 +61,22 @@ class TaskTrainer:
         setting = kind.complete(config.setting)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         task_class = kind.task_class()
-        self._task = task_class(config, self._device)
+        self._draws = OwnDraws(config.seed, self._device)
+        with OwnDraws(config.seed, self._device).in_use():
+            self._task = task_class(config, self._device)
+            model = task_class.model(config.shape, config.model)
+        with torch.device("meta"):
+            base_model = task_class.model(config.base_shape, config.model)
 
         batch_tokens = int(setting["batch_tokens"])
         self._batch_samples = batch_tokens // self._task.sample_tokens
-        self._steps = max(1, round(config.tokens / batch_tokens))
+        self._steps = whole_steps(config.tokens, batch_tokens)
         self._timeline = timeline(setting, config.changes, self._steps)
         # Where steps are fewer than reports, a report a step.
         self._report_steps = sorted(
             {math.ceil(self._steps * i / config.reports) for i in range(1, config.reports + 1)}
         )
 
-        with torch.device("meta"):
-            base_model = task_class.model(config.base_shape, config.model)
-        model = task_class.model(config.shape, config.model)
         # Drawn on the CPU, so that a seed means the same on every device.
         self._seed = config.seed
         self._generator = torch.Generator().manual_seed(config.seed)
@@ -93,6 +101,13 @@ class TaskTrainer:
         self._measures_every = measures_every(setting)
         self._noise = NoiseAverage()
         self._average = AveragedWeights()
+        # Batch norm's statistics of the last weights are not those of the averaged ones.
+        saved = self._model.state_dict()
+        self._averaged_buffers = [
+            name
+            for name, buffer in self._model.named_buffers()
+            if name in saved and buffer.is_floating_point()
+        ]
         self._lr = 0.0
         self._seconds = 0.0
         self._diverged = False
@@ -103,7 +118,8 @@ class TaskTrainer:
             raise TrainerError("the run is over; it has no further report")
         report_step = next(step for step in self._report_steps if step > self._position)
         started = time.perf_counter()
-        losses = self._train_until(report_step)
+        with self._draws.in_use():
+            losses = self._train_until(report_step)
         self._seconds += time.perf_counter() - started
 
         status: Status = "running"
@@ -130,9 +146,10 @@ class TaskTrainer:
 
         Of these every one of `parts` is taken, from number `part` on.
         """
-        held_out = self._task.held_out(final=True)
-        samples = tuple(of_all[part::parts] for of_all in held_out)
-        return self._mean_loss(self._with_weights(weights), samples)
+        with judging(self._model, self._device):
+            held_out = self._task.held_out(final=True)
+            samples = tuple(of_all[part::parts] for of_all in held_out)
+            return mean_loss(self._task, self._with_weights(weights), samples)
 
     @property
     def multipliers(self) -> dict[str, float]:
@@ -144,13 +161,14 @@ class TaskTrainer:
         }
 
     def state_dict(self) -> dict[str, object]:
-        """Return a snapshot: model, optimizer, generator and counters; torch.save can keep it."""
+        """Return a snapshot: model, optimizer, generators and counters; torch.save can keep it."""
         return {
             "model": on_cpu(self._model.state_dict()),
             "optimizer": on_cpu(self._optimizer.state_dict()),
             "average": on_cpu(self._average.state_dict()),
             "noise": self._noise.state_dict(),
             "generator": self._generator.get_state(),
+            "draws": list(self._draws.states),
             "seed": self._seed,
             "batches": list(self._batches.stretches),
             "grown": self._grown,
@@ -177,10 +195,13 @@ class TaskTrainer:
         self._grown = cast(int, state["grown"])
         if state["seed"] == self._seed:
             self._generator.set_state(cast(Tensor, state["generator"]).cpu())
+            self._draws.go_on_from(cast(Sequence[Tensor], state["draws"]))
         else:
             self._generator.manual_seed(self._seed)
-            for n_samples in self._batches:
-                self._task.draw(n_samples, self._generator)
+            self._draws = OwnDraws(self._seed, self._device)
+            with self._draws.in_use():
+                for n_samples in self._batches:
+                    self._task.draw(n_samples, self._generator)
         self._watch.above = cast(int, state["steps_above"])
         self._seconds = cast(float, state["seconds"])
         self._diverged = cast(bool, state["diverged"])
@@ -228,7 +249,8 @@ class TaskTrainer:
         self._optimizer.step()
         self._batches.add(n_samples)
         if half_life := float(setting["ema"]):
-            weights = dict(self._model.named_parameters())
+            buffers = {name: self._model.get_buffer(name) for name in self._averaged_buffers}
+            weights = dict(self._model.named_parameters()) | buffers
             steps = n_samples / self._batch_samples
             self._average.update(weights, steps, half_life * self._steps)
         elif self._average.weights:
@@ -252,11 +274,19 @@ class TaskTrainer:
         return torch.stack(losses).sum()
 
     def _backward_and_measure(self, batch: Batch) -> Tensor:
-        """Do as `_backward`, and measure the gradient's noise, which changes nothing else."""
+        """Do as `_backward`, and measure the gradient's noise, which changes nothing else.
+
+        The part's masks of dropout need not be those that its samples have in the whole batch, and
+        where they are not they count as noise.
+        """
         n_part = self._batch_samples // 2
         part = tuple(of_all[:n_part] for of_all in batch)
         self._optimizer.zero_grad()
-        torch.autograd.backward(self._task.loss(self._model, part))
+        buffers = {name: buffer.clone() for name, buffer in self._model.named_buffers()}
+        with self._draws.unmoved():
+            torch.autograd.backward(self._task.loss(self._model, part))
+        for name, buffer in self._model.named_buffers():
+            buffer.copy_(buffers[name])
         of_part = gradients(self._model)
         loss = self._backward(batch)
         self._noise.add(measured(of_part, gradients(self._model), n_part, len(batch[0])))
@@ -275,7 +305,8 @@ class TaskTrainer:
         In nats a token.
         """
         model = self._with_weights(self._average.weights) if self._average.weights else self._model
-        return self._mean_loss(model, self._task.held_out(final=final))
+        with judging(self._model, self._device):
+            return mean_loss(self._task, model, self._task.held_out(final=final))
 
     def _with_weights(self, weights: Weights) -> Callable[..., Tensor]:
         """Return the model with other weights in its place; buffers they lack are its own."""
@@ -285,13 +316,3 @@ class TaskTrainer:
             return cast(Tensor, functional_call(self._model, here, inputs))
 
         return model
-
-    @torch.no_grad()
-    def _mean_loss(self, model: Callable[..., Tensor], samples: Batch) -> float:
-        n_samples = len(samples[0])
-        at_once = max(1, EVALUATION_TOKENS // self._task.sample_tokens)
-        losses = []
-        for first in range(0, n_samples, at_once):
-            batch = tuple(part[first : first + at_once] for part in samples)
-            losses.append(self._task.loss(model, batch) * len(batch[0]))
-        return float(torch.stack(losses).sum() / n_samples)

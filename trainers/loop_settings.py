@@ -25,7 +25,9 @@ LOOP_SETTINGS: dict[str, SettingRule] = {
         choices=tuple(OPTIMIZERS),
         accept=check_name,
     ),
-    "weight_decay": SettingRule("float", "AdamW's λ: a step shrinks w by lr·λ·w", 0.1, at_least=0),
+    "weight_decay": SettingRule(
+        "float", "λ: a step shrinks w by lr·λ·w; of sgd 0 if not given", 0.1, at_least=0
+    ),
     "beta1": SettingRule("float", "decay of the gradient's mean", 0.9, at_least=0, below=1),
     "beta2": SettingRule("float", "decay of its square's mean", 0.95, at_least=0, below=1),
     "eps": SettingRule("float", "added to the root of that in AdamW", 1e-8, at_least=0),

@@ -1,11 +1,12 @@
 """What can be wrong with a model of a user's own, told before anything trains."""
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from trainers.config import Size
 from trainers.errors import TrainerError
-from trainers.parametrization import tag_of
+from trainers.parametrization import likeness, model_rules, tag_of
+from trainers.scaling_rules import RuleOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,10 +25,23 @@ def check_roles(name: str, model: "nn.Module") -> None:
         )
 
 
-def check_base(model: "nn.Module", base: "nn.Module") -> None:
+def check_inner(name: str, size: Size) -> None:
+    """Raise TrainerError, naming the trainer `name`, where N is 0: a law of N needs one above 0."""
+    if size.params == 0:
+        raise TrainerError(
+            f"trainer {name!r}: no parameter has the role hidden or vector, so N, the parameters "
+            f"between embedding and readout, is 0 (of {size.params_total} in all); give the model "
+            "a layer between those of role input and output, or those layers biases"
+        )
+
+
+def check_base(
+    model: "nn.Module", base: "nn.Module", scheme: str, optimizer: str, options: RuleOptions
+) -> None:
     """Raise TrainerError unless both are of one kind: alike in their parameters.
 
-    A stack may have another number of blocks there: numbers in names do not count.
+    A stack may have another number of blocks there: numbers in names do not count, but where
+    `scheme` would scale a parameter by one or by another there, its name must tell by which.
     """
     own, other = _kinds_of_parameters(model), _kinds_of_parameters(base)
     for here, there, message in (
@@ -40,6 +54,7 @@ def check_base(model: "nn.Module", base: "nn.Module") -> None:
                 f"base shape: {message.format(_listed(alone))}; the two must be one model, in two "
                 "sizes"
             )
+    model_rules(model, base, scheme, optimizer, options)
 
 
 def _has_role(parameter: "nn.Parameter") -> bool:
@@ -58,8 +73,7 @@ def _kinds_of_parameters(model: "nn.Module") -> dict[tuple[str, str, bool, int],
     found: dict[tuple[str, str, bool, int], str] = {}
     for name, parameter in model.named_parameters():
         how = tag_of(name, parameter)
-        kind = (re.sub(r"\d+", "#", name), how.role, how.blocks > 0, parameter.dim())
-        found.setdefault(kind, name)
+        found.setdefault((*likeness(name, how), parameter.dim()), name)
     return found
 
 

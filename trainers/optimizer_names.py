@@ -5,7 +5,7 @@ for it. How each follows the size of a model is in `trainers.scaling_rules`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 
 from trainers.errors import TrainerError, unknown
@@ -25,6 +25,8 @@ class OptimizerName:
     """Whether it is pytorch-optimizer's; the others are torch's own."""
     caution: str = ""
     """What a user who transfers its learning rate should know."""
+    defaults: Mapping[str, float] = field(default_factory=dict)
+    """Those of its settings whose default is another than the loop's."""
 
 
 READ_BY_SOME = ("weight_decay", "beta1", "beta2", "eps")
@@ -32,8 +34,8 @@ READ_BY_SOME = ("weight_decay", "beta1", "beta2", "eps")
 
 OPTIMIZERS: Mapping[str, OptimizerName] = {
     "adamw": OptimizerName(READ_BY_SOME),
-    # beta1 is its momentum.
-    "sgd": OptimizerName(("weight_decay", "beta1")),
+    # beta1 is its momentum. Its rates are near 1, where AdamW's λ would shrink w by a tenth a step.
+    "sgd": OptimizerName(("weight_decay", "beta1"), defaults={"weight_decay": 0.0}),
     # Its steps are not relative to the size of a tensor.
     "adafactor": OptimizerName(("weight_decay", "eps")),
     # beta1 is its momentum; a step of muon-rms is as large as AdamW's.
@@ -83,9 +85,9 @@ def check_name(name: str) -> None:
 
 
 def own_defaults(name: str) -> Mapping[str, float]:
-    """Return the settings that an optimizer has defaults of its own for; none if it is built in."""
+    """Return the settings that an optimizer has defaults of its own for."""
     if name in OPTIMIZERS:
-        return {}
+        return OPTIMIZERS[name].defaults
     from trainers.packaged_optimizers import own_defaults
 
     return own_defaults(name)

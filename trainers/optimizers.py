@@ -22,6 +22,9 @@ LR_MULTIPLIER = "lr_multiplier"
 WEIGHT_DECAY_MULTIPLIER = "weight_decay_multiplier"
 EPS_MULTIPLIER = "eps_multiplier"
 """The same for λ (0: not decayed) and ε; `set_hyperparameters` applies them."""
+DECOUPLED_DECAY = "decoupled_decay"
+"""The group's key for λ where `_decay` shrinks the weights, as the optimizer by itself would let
+decay go through its momentum; its own, under torch's key, is then 0."""
 ALGORITHM = "algorithm"
 """The group's key for the name of the optimizer that trains it."""
 
@@ -94,9 +97,9 @@ def build_optimizer(
 
     `rules` are those of `trainers.initialisation.parametrize`; `setting` holds optimizer, lr,
     weight_decay, beta1, beta2 and eps, of which each optimizer reads its own. `seed` is of what the
-    optimizer draws, if it does. Decay is multiplied by the learning rate, as torch does it (a step
-    shrinks w by lr·λ·w), so a rule that divides lr by r_n multiplies λ by r_n. Vectors are not
-    decayed.
+    optimizer draws, if it does. Decay is multiplied by the learning rate and, where `_build` can
+    see to it, apart from gradients and moments, as torch's AdamW has it (a step shrinks w by
+    lr·λ·w), so a rule that divides lr by r_n multiplies λ by r_n. Vectors are not decayed.
 
     Raises TrainerError for a name that there is no optimizer of.
     """
@@ -135,7 +138,9 @@ def _build(name: str, groups: Iterable[Group], lr: float, seed: int) -> Optimize
         case "adamw":
             return torch.optim.AdamW(groups, lr=lr, fused=True)
         case "sgd":
-            return torch.optim.SGD(groups, lr=lr, fused=True)
+            sgd = torch.optim.SGD(groups, lr=lr, fused=True)
+            sgd.register_step_pre_hook(_decay)
+            return sgd
         case "adafactor":
             return torch.optim.Adafactor(groups, lr=lr)
         case "muon":
@@ -143,6 +148,16 @@ def _build(name: str, groups: Iterable[Group], lr: float, seed: int) -> Optimize
         case "muon-rms":
             return torch.optim.Muon(groups, lr=lr, adjust_lr_fn="match_rms_adamw")
     raise AssertionError(name)
+
+
+@torch.no_grad()
+def _decay(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    """Shrink what is about to be stepped by lr·λ·w, as AdamW does."""
+    for group in optimizer.param_groups:
+        if group[DECOUPLED_DECAY]:
+            for weights in group["params"]:
+                if weights.grad is not None:
+                    weights.mul_(1 - group["lr"] * group[DECOUPLED_DECAY])
 
 
 def set_hyperparameters(optimizer: Optimizer, setting: Mapping[str, Value]) -> None:
@@ -163,6 +178,8 @@ def _hyperparameters(group: Group, setting: Mapping[str, Value]) -> Group:
             return {"weight_decay": decay, "momentum": beta1}
         case "adabelief":  # adds ε to the square
             return {"weight_decay": decay, "betas": (beta1, beta2), "eps": eps**2}
+        case "sgd":
+            return {DECOUPLED_DECAY: decay, "momentum": beta1}
         case "shampoo":
             return {"weight_decay": decay, "matrix_eps": eps}
     values = {
@@ -177,7 +194,7 @@ def _hyperparameters(group: Group, setting: Mapping[str, Value]) -> Group:
 
 _OWN = {
     *(LR_MULTIPLIER, WEIGHT_DECAY_MULTIPLIER, EPS_MULTIPLIER, ALGORITHM),
-    *("lr", "weight_decay", "betas", "momentum", "beta", "eps", "matrix_eps"),
+    *("lr", "weight_decay", DECOUPLED_DECAY, "betas", "momentum", "beta", "eps", "matrix_eps"),
 }
 
 

@@ -14,10 +14,10 @@ from trainers.config import RunConfig, Size, Value
 from trainers.errors import TrainerError, unknown
 from trainers.kind import Kind, nothing_further
 from trainers.kinds import check_batch, train_task
-from trainers.loop_settings import BATCH_TOKENS, LIVE, LOOP_SETTINGS
-from trainers.model_checks import check_base, check_roles
+from trainers.loop_settings import BATCH_TOKENS, LIVE, LOOP_SETTINGS, OPTIMIZER
+from trainers.model_checks import check_base, check_inner, check_roles
 from trainers.protocol import Trainer
-from trainers.scaling_rules import SCHEMES
+from trainers.scaling_rules import SCHEMES, rule_options
 
 if TYPE_CHECKING:
     from torch import nn
@@ -177,11 +177,19 @@ def _task_kind(name: str, task: "type[Task]") -> Kind:
     def sizes(shape: Mapping[str, int], model: Mapping[str, Value]) -> Size:
         from trainers.task import count_parameters
 
-        return count_parameters(built(shape, model))
+        size = count_parameters(built(shape, model))
+        check_inner(name, size)
+        return size
 
     def check_further(config: RunConfig) -> None:
         check_batch(config, task.sample_tokens, "sample")
-        check_base(built(config.shape, config.model), built(config.base_shape, config.model))
+        check_base(
+            built(config.shape, config.model),
+            built(config.base_shape, config.model),
+            config.parametrization,
+            str(config.setting[OPTIMIZER]),
+            rule_options(config.parametrization_options),
+        )
 
     return Kind(
         name=name,

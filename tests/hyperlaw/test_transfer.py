@@ -73,7 +73,7 @@ def test_a_class_of_ones_own_is_checked(
     ran = invoke("transfer", "check", *args)
     assert ran.code == 0
     found = json.loads(ran.out)
-    assert {one["layer"] for one in found["coordinate"]["slopes"]} == {"first", "out"}
+    assert {one["layer"] for one in found["coordinate"]["slopes"]} == {"first", "middle", "out"}
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ def test_importing_the_package_loads_nothing(tmp_path: Path) -> None:
 )
 def test_help_loads_no_room(group: list[str], tmp_path: Path) -> None:
     loaded = imported_by(command(*group, "--help"), tmp_path)
-    rooms = {"scaling", "storage", "trainers", "hpo", "dashboards"}
+    # Of storage only what the database is called: its libraries are not there.
+    rooms = {"scaling", "trainers", "hpo", "dashboards"}
     assert not loaded & (HEAVY | rooms | {"pandas", "numpy", "scipy"})
 
 

@@ -50,6 +50,15 @@ def test_a_step_of_two_counts_for_two():
     torch.testing.assert_close(one.weights, two.weights)
 
 
+def test_what_is_left_out_is_averaged_no_further():
+    average = AveragedWeights()
+    for value in (1.0, 2.0, 3.0):
+        beside = {"b": torch.tensor(value)} if value < 3 else {}
+        average.update({"w": torch.tensor(value), **beside}, steps=1, half_life=1)
+    assert average.weights["w"].item() == pytest.approx((1 + 2 * 2 + 4 * 3) / 7)
+    assert average.weights["b"].item() == pytest.approx((1 + 2 * 2) / 3)
+
+
 @pytest.mark.parametrize("multiple", [1, 2])
 def test_a_run_with_an_average_against_a_hand_computation(config: RunConfig, multiple: int):
     """Also where each step is two: the half-life is a part of the run, not a number of steps."""

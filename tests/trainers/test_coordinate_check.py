@@ -123,18 +123,20 @@ def test_only_schemes_that_scale_branches_are_judged_over_depth():
 
 
 class OwnModel(nn.Module):
-    """Two plain torch layers, tagged."""
+    """Three plain torch layers, tagged."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = nn.Linear(8, width, bias=False)
+        self.middle = nn.Linear(width, width, bias=False)
         self.out = nn.Linear(width, 1, bias=False)
         tag(self.first.weight, Tag("input", Fans(8, width), std=8**-0.5))
+        tag(self.middle.weight, Tag("hidden", Fans(width, width)))
         tag(self.out.weight, Tag("output", Fans(width, 1)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a number a sample."""
-        y: Tensor = self.out(torch.tanh(self.first(x)))[..., 0]
+        y: Tensor = self.out(torch.tanh(self.middle(torch.tanh(self.first(x)))))[..., 0]
         return y
 
 
@@ -173,7 +175,7 @@ def test_a_model_of_ones_own_is_checked_by_its_tags():
     config = with_batch(OWN)
     assert config.setting["batch_tokens"] == 16
     found = slopes(config)
-    assert set(found) == {"first", "out"}
+    assert set(found) == {"first", "middle", "out"}
     assert max(map(abs, found.values())) <= 0.2
     assert max(slopes(replace(config, parametrization="sp")).values()) > 0.5
 
@@ -198,7 +200,7 @@ def test_what_cannot_be_built_is_refused_before_anything_trains(config, sizes, s
 
 
 def test_an_axis_that_the_model_does_not_grow_with_is_refused():
-    with pytest.raises(TrainerError, match="has 288 parameters at depth 2 as at depth 4"):
+    with pytest.raises(TrainerError, match="has 1312 parameters at depth 2 as at depth 4"):
         measure(with_batch(OWN), {"width": (32, 64), "depth": (2, 4)})
 
 

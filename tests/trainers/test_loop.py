@@ -54,7 +54,7 @@ def test_a_run_that_is_over_stays_over(config: RunConfig):
 
 @pytest.mark.parametrize(
     ("tokens", "reports", "steps"),
-    [(64, 8, [1]), (3 * 64, 8, [1, 2, 3]), (10 * 64 + 20, 3, [4, 7, 10]), (95, 1, [1])],
+    [(64, 8, [1]), (3 * 64, 8, [1, 2, 3]), (10 * 64 + 20, 3, [4, 7, 10]), (67, 1, [1])],
 )
 def test_reports_are_even_and_the_last_is_at_the_end(
     config: RunConfig, tokens: int, reports: int, steps: list[int]

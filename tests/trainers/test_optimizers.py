@@ -63,12 +63,22 @@ def test_first_steps_are_known():
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lion", "adafactor", "muon", "adabelief"])
-def test_decay_shrinks_by_lr_times_lambda(optimizer: str):
+@pytest.mark.parametrize("n_steps", [1, 100])
+def test_decay_shrinks_by_lr_times_lambda(optimizer: str, n_steps: int):
     """The multipliers of lr and λ both count; a gradient of zero leaves decay alone."""
     rule = Rule(1.0, 1.0, 3.0, 5.0, 1.0)
     nothing = torch.zeros(2, 2)
-    moved = stepped(optimizer, [nothing], rule, weight_decay=0.5)
-    torch.testing.assert_close(moved, torch.full((2, 2), -0.01 * 3 * 0.5 * 5))
+    moved = stepped(optimizer, [nothing] * n_steps, rule, weight_decay=0.1)
+    torch.testing.assert_close(moved, torch.full((2, 2), (1 - 0.01 * 3 * 0.1 * 5) ** n_steps - 1))
+
+
+def test_decay_of_sgd_is_apart_from_its_momentum():
+    gradients = [GRADIENT * factor for factor in torch.linspace(-1, 2, 50)]
+    weights, momentum = torch.ones(2, 2), torch.zeros(2, 2)
+    for gradient in gradients:
+        momentum = 0.9 * momentum + gradient
+        weights = weights - 0.01 * 0.5 * weights - 0.01 * momentum
+    torch.testing.assert_close(stepped("sgd", gradients, weight_decay=0.5), weights - 1)
 
 
 def test_vectors_are_not_decayed():
@@ -194,6 +204,17 @@ def test_an_optimizer_reads_what_it_says_it_reads(config: RunConfig, optimizer: 
     for name, value in {"weight_decay": 0.9, "beta1": 0.5, "beta2": 0.5, "eps": 1e-2}.items():
         changed = finish(start(config, optimizer=optimizer, **{name: value}))[-1].loss
         assert (changed != base) == (name in settings_read(optimizer)), name
+
+
+def test_sgd_decays_only_where_it_is_told_to(config: RunConfig):
+    """At the rates that serve it AdamW's λ is too large."""
+    setting = {**config.setting, "optimizer": "sgd"}
+    assert kind("gpt").complete(setting)["weight_decay"] == 0.0
+    assert kind("gpt").complete({**setting, "weight_decay": 0.1})["weight_decay"] == 0.1
+    config = replace(config, tokens=100 * 256)
+    plain = finish(start(config, optimizer="sgd", batch_tokens=256, lr=1.0))[-1].loss
+    decayed = start(config, optimizer="sgd", batch_tokens=256, lr=1.0, weight_decay=0.1)
+    assert plain < finish(decayed)[-1].loss
 
 
 def test_of_others_what_is_not_given_is_their_own(config: RunConfig):

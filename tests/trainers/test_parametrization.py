@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
@@ -7,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from trainers.config import RunConfig
+from tests.trainers.linear_task import LinearTask
+from trainers.config import RunConfig, Value
 from trainers.errors import TrainerError
 from trainers.models.gpt import GPT
 from trainers.models.gpt_shape import GPTShape
@@ -185,6 +187,70 @@ def test_in_a_plain_sequence_the_counterpart_has_the_role():
     found = model_rules(net(64, 4), net(16, 1), "mup", "adamw")
     assert [rule.lr_multiplier for rule in found.values()] == [1, 1 / 4, 1 / 4, 1 / 4, 1 / 4, 1]
     assert [rule.forward_multiplier for rule in found.values()] == [1, 1, 1, 1, 1, 1 / 4]
+
+
+def layers_of(width: int, depth: int) -> list[nn.Linear]:
+    """A first layer, two of `depth` blocks each, and a last."""
+    roles: list[Role] = ["input", *["hidden", "hidden"] * depth, "output"]
+    sizes = [8, width, *[4 * width, width] * depth, 4]
+    layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+    for role, layer in zip(roles, layers, strict=True):
+        fans = Fans(layer.in_features, layer.out_features)
+        tag(layer.weight, Tag(role, fans, std=fans.fan_in**-0.5))
+        tag(layer.bias, Tag("vector", Fans(1, fans.fan_out)))
+    return layers
+
+
+def flat(width: int, depth: int) -> nn.Module:
+    return nn.Sequential(*layers_of(width, depth))
+
+
+def in_blocks(width: int, depth: int) -> nn.Module:
+    first, *middle, last = layers_of(width, depth)
+    pairs = zip(middle[::2], middle[1::2], strict=True)
+    blocks = nn.ModuleList(nn.Sequential(up, down) for up, down in pairs)
+    return nn.ModuleDict({"first": first, "blocks": blocks, "last": last})
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lion", "sgd"])
+@pytest.mark.parametrize(("depth", "base_depth"), [(3, 1), (1, 3), (3, 2)])
+def test_where_names_do_not_tell_counterparts_apart_depth_may_not_change(
+    optimizer: str, depth: int, base_depth: int
+):
+    """Lion's rules of biases are all one, so that its matrices are the first to be refused."""
+    name = r"'1.weight' may be '1.weight' or '2.weight'"
+    name = name if optimizer == "lion" else r"'0.bias' may be '0.bias' or '1.bias'"
+    with pytest.raises(TrainerError, match=rf"{name}, .* into a module of its own, in an nn.Mod"):
+        model_rules(flat(16, depth), flat(16, base_depth), "mup", optimizer)
+    for scheme in ("sp", "u-mup"):
+        model_rules(flat(16, depth), flat(16, base_depth), scheme, optimizer)
+    wider = model_rules(flat(64, depth), flat(16, depth), "mup", optimizer)
+    assert {rule.lr_multiplier for rule in wider.values()} == {1, 4 if optimizer == "sgd" else 0.25}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lion", "sgd"])
+@pytest.mark.parametrize(("depth", "base_depth"), [(3, 1), (1, 3), (3, 2)])
+def test_in_blocks_every_layer_has_its_counterpart(optimizer: str, depth: int, base_depth: int):
+    found = model_rules(in_blocks(16, depth), in_blocks(16, base_depth), "mup", optimizer)
+    standard = model_rules(in_blocks(16, depth), in_blocks(16, depth), "sp", optimizer)
+    assert found == standard
+
+
+class FlatTask(LinearTask):
+    """A task whose blocks are no modules."""
+
+    @staticmethod
+    def model(shape: Mapping[str, int], options: Mapping[str, Value]) -> nn.Module:
+        return flat(shape["width"], shape["depth"])
+
+
+def test_a_stack_without_blocks_is_refused_before_it_trains():
+    shape, base = {"width": 16, "depth": 3}, {"width": 16, "depth": 1}
+    name = f"{__name__}:{FlatTask.__name__}"
+    config = RunConfig(name, shape, 64, {"lr": 0.01, "batch_tokens": 8}, base=base)
+    kind(name).check(config)
+    with pytest.raises(TrainerError, match=r"'0.bias' may be '0.bias' or '1.bias'"):
+        kind(name).check(replace(config, parametrization="mup"))
 
 
 def test_a_parameter_without_a_role_is_refused():

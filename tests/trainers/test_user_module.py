@@ -103,6 +103,18 @@ def test_its_size_leaves_out_the_first_layer_and_the_readout(write: Callable[...
     assert size == (8 * 8 + 8 + 8 + 17, 16 * 8 + 8 * 8 + 8 * 17 + 8 + 8 + 17)
 
 
+def test_a_model_without_anything_between_its_first_layer_and_its_readout_is_refused(
+    write: Callable[..., None],
+):
+    """A law of N has no logarithm of 0, and the runs table no row for it."""
+    write(bias="layer.bias = None", model="return nn.Sequential(first, nn.ReLU(), last)")
+    says = refused(CONFIG)
+    assert "no parameter has the role hidden or vector, so N, the parameters between" in says
+    assert "is 0 (of 2112 in all); give the model a layer between" in says
+    write(model="return nn.Sequential(first, nn.ReLU(), last)")
+    assert kind(CONFIG.trainer).sizes({"width": 8}, {}).params == 8 + 17
+
+
 def test_parameters_without_a_role_are_named(write: Callable[..., None]):
     write(bias="pass")
     says = refused(CONFIG)
