@@ -8,7 +8,7 @@ from trainers import changes
 from trainers.config import RunConfig, Size, Value
 from trainers.data import STDLIB
 from trainers.errors import TrainerError, unknown
-from trainers.loop_settings import BATCH_TOKENS, IN_CHANGES, OPTIMIZER
+from trainers.loop_settings import BATCH_TOKENS, IN_CHANGES, LOOP_SETTINGS, OPTIMIZER
 from trainers.optimizer_names import DEFAULT, own_defaults
 from trainers.protocol import Trainer
 from trainers.scaling_rules import RULE_OPTIONS, check_scheme, rule_options
@@ -100,15 +100,18 @@ class Kind:
     def complete(self, setting: Mapping[str, Value]) -> dict[str, Value]:
         """Return `setting` typed and with the defaults of what it leaves out.
 
-        These are the optimizer's where it has its own.
+        These are the optimizer's where it has its own, but for settings that the trainer has a rule
+        of its own for.
         """
         for name in setting:
             if name in self.in_changes:
                 raise self.unknown_setting(name)
         completed = self._complete(self.settings, setting, "setting")
         if OPTIMIZER in self.settings:
+            left = [name for name in LOOP_SETTINGS if name not in setting]
+            of_loop = {name for name in left if self.settings.get(name) == LOOP_SETTINGS[name]}
             own = own_defaults(str(completed[OPTIMIZER]))
-            completed |= {name: value for name, value in own.items() if name not in setting}
+            completed |= {name: value for name, value in own.items() if name in of_loop}
         return completed
 
     def complete_model(self, model: Mapping[str, Value]) -> dict[str, Value]:

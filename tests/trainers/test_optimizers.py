@@ -9,6 +9,7 @@ from torch import nn
 from tests.trainers.running import finish
 from trainers.config import RunConfig, Value
 from trainers.errors import TrainerError
+from trainers.loop_settings import LOOP_SETTINGS
 from trainers.models.gpt import GPT
 from trainers.models.gpt_shape import GPTShape
 from trainers.optimizer_names import OPTIMIZERS, check_name, settings_read
@@ -215,6 +216,13 @@ def test_sgd_decays_only_where_it_is_told_to(config: RunConfig):
     plain = finish(start(config, optimizer="sgd", batch_tokens=256, lr=1.0))[-1].loss
     decayed = start(config, optimizer="sgd", batch_tokens=256, lr=1.0, weight_decay=0.1)
     assert plain < finish(decayed)[-1].loss
+
+
+def test_a_trainer_s_own_default_comes_before_the_optimizer_s():
+    rule = replace(LOOP_SETTINGS["weight_decay"], default=5e-4)
+    own = replace(kind("gpt"), settings={**LOOP_SETTINGS, "weight_decay": rule})
+    setting = own.complete({"lr": 1.0, "batch_tokens": 256, "optimizer": "sgd"})
+    assert setting["weight_decay"] == 5e-4
 
 
 def test_of_others_what_is_not_given_is_their_own(config: RunConfig):
