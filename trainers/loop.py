@@ -195,7 +195,8 @@ class TaskTrainer:
         self._grown = cast(int, state["grown"])
         if state["seed"] == self._seed:
             self._generator.set_state(cast(Tensor, state["generator"]).cpu())
-            self._draws.go_on_from(cast(Sequence[Tensor], state["draws"]))
+            # States of earlier versions have none.
+            self._draws.go_on_from(cast(Sequence[Tensor], state.get("draws", ())))
         else:
             self._generator.manual_seed(self._seed)
             self._draws = OwnDraws(self._seed, self._device)

@@ -112,6 +112,17 @@ def test_a_state_is_a_snapshot(config: RunConfig):
     assert timeless(finish(again)) == timeless(rest)
 
 
+def test_a_state_of_an_earlier_version_is_taken_up(config: RunConfig):
+    """It has no draws of torch's global generators; a model that draws nothing misses none."""
+    trainer = start(config)
+    trainer.step()
+    state = trainer.state_dict()
+    del state["draws"]
+    other = start(config)
+    other.load_state_dict(state)
+    assert timeless(finish(other)) == timeless(finish(trainer))
+
+
 def test_a_state_of_another_shape_is_refused(config: RunConfig):
     state = start(replace(config, shape={"width": 48, "depth": 2})).state_dict()
     with pytest.raises(TrainerError, match="another shape"):
