@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -30,6 +30,29 @@ from storage.store import Store
 
 SIZES = {"width": (64, 128, 256), "depth": (2, 4, 8)}
 POWERS = {"embedding": 0.0, "blocks[last].mlp": -0.5, "readout": 0.9}
+RATE_POWERS = range(-10, -3)
+"""log2 of the rates of a grid."""
+
+
+def rate_grid(widths: Iterable[int], loss: Callable[[int, int], float]) -> pd.DataFrame:
+    """Return runs of a grid of widths and rates; `loss` is of a width and the rate's log2."""
+    runs = [
+        {
+            "params": 24.0 * width**2,
+            "width": width,
+            "tokens": 1e6,
+            "lr": 2.0**power,
+            "batch_tokens": 512,
+            "loss": loss(width, power),
+        }
+        for width in widths
+        for power in RATE_POWERS
+    ]
+    return check_runs(pd.DataFrame(runs))
+
+
+def bowl(_width: int, power: int) -> float:
+    return 3 + 0.02 * (power + 7) ** 2
 
 
 def make_check(name: str = "gpt-mup", *, basins: bool = False, **powers: float) -> TransferCheck:
@@ -42,18 +65,6 @@ def make_check(name: str = "gpt-mup", *, basins: bool = False, **powers: float) 
         for seed in range(3)
         for step in range(2, 5)
     ]
-    grid = [
-        {
-            "params": 24.0 * width**2,
-            "width": width,
-            "tokens": 1e6,
-            "lr": 2.0**power,
-            "batch_tokens": 512,
-            "loss": 3 + 0.02 * (power + 7) ** 2,
-        }
-        for width in SIZES["width"]
-        for power in range(-10, -3)
-    ]
     return TransferCheck(
         name,
         Subject("gpt", "mup", "adamw", {"context": 32}, {}),
@@ -61,7 +72,7 @@ def make_check(name: str = "gpt-mup", *, basins: bool = False, **powers: float) 
         "python-stdlib",
         ("width", "depth"),
         pd.DataFrame(rows, columns=list(CHANGES)),
-        check_basins(check_runs(pd.DataFrame(grid))) if basins else (),
+        check_basins(rate_grid(SIZES["width"], bowl)) if basins else (),
     )
 
 
@@ -120,20 +131,12 @@ def test_basins_are_drawn_with_the_rate_that_is_copied() -> None:
 
 @pytest.mark.parametrize("survive", [-6, -20])
 def test_rates_that_diverged_are_crosses_at_the_top(survive: int) -> None:
-    rates = np.arange(-10, -3)
-    grid = [
-        {
-            "params": 24.0 * width**2,
-            "width": width,
-            "tokens": 1e6,
-            "lr": 2.0**power,
-            "batch_tokens": 512,
-            "loss": 3 + 0.02 * (power + 5) ** 2 if width == 64 or power < survive else math.nan,
-        }
-        for width in (64, 256)
-        for power in rates
-    ]
-    (check,) = check_basins(check_runs(pd.DataFrame(grid)))
+    rates = np.array(RATE_POWERS)
+
+    def loss(width: int, power: int) -> float:
+        return 3 + 0.02 * (power + 5) ** 2 if width == 64 or power < survive else math.nan
+
+    (check,) = check_basins(rate_grid((64, 256), loss))
     info = get_basin_check_info(check)
     assert math.isinf(info.copied[1])
     lost = rates[rates >= survive]
