@@ -150,6 +150,7 @@ def plot_basin_check(info: BasinCheckInfo) -> go.Figure:
             marker={"size": 12, "symbol": "diamond-open", "color": theme.ACCENT, "line_width": 2},
             name="the smallest size's rate at the largest",
             hovertemplate=f"lr %{{x:.3g}}: {told}<extra></extra>",
+            cliponaxis=False,
         )
     )
     rates = np.concatenate([(*basin.lrs, *basin.diverged) for basin in info.basins])
